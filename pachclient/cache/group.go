@@ -1,0 +1,42 @@
+package cache
+
+import (
+	"context"
+	"sync"
+)
+
+// A group is the goroutines that work for the cache and not for one caller.
+type group struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup
+}
+
+func newGroup() *group {
+	g := &group{}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	return g
+}
+
+// spawn runs f, unless the group is closed. f ends soon after g.ctx does.
+func (g *group) spawn(f func()) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.wg.Go(f)
+	return true
+}
+
+// close ends all of them, and returns when they are gone.
+func (g *group) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.cancel()
+	g.wg.Wait()
+}
