@@ -1,0 +1,284 @@
+package staging
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"path"
+	"slices"
+	"sort"
+
+	"pachfs/pachclient"
+)
+
+// A delta is what layers change in all, against a base: what goes, and then
+// what is there instead.
+type delta struct {
+	adds    []add
+	deletes []string // with a slash at the end: a directory with all below it
+}
+
+func (d *delta) empty() bool { return len(d.adds)+len(d.deletes) == 0 }
+
+// An add is a path's new content: a file of a layer, or a file or directory of
+// the base that comes to stand here.
+type add struct {
+	path string
+	file *File // nil: from says what
+	from string
+}
+
+// paths lists every path that the delta touches, sorted.
+func (d *delta) paths() []string {
+	out := make([]string, 0, len(d.adds)+len(d.deletes))
+	for _, a := range d.adds {
+		out = append(out, a.path)
+	}
+	for _, p := range d.deletes {
+		out = append(out, path.Clean(p))
+	}
+	sort.Strings(out)
+	return slices.Compact(out)
+}
+
+// A differ works out a delta. It may ask the base, so it must not hold mu; it
+// reads layers that nobody changes, which the landing token is for.
+type differ struct {
+	ctx context.Context
+	o   *Overlay
+	top int // the last layer that counts
+	b   *base
+	out delta
+}
+
+// delta gives what the layers up to top change.
+func (o *Overlay) delta(ctx context.Context, top int) (*delta, error) {
+	o.mu.RLock()
+	d := &differ{ctx: ctx, o: o, top: top, b: o.base}
+	o.mu.RUnlock()
+	return &d.out, d.walk("/", true)
+}
+
+// gather and find are the overlay's, under its lock: a look at the upper
+// layer's neighbours is a look at shared memory.
+func (d *differ) gather(p string) (names []string, above map[string]*Info, lower string, err error) {
+	d.o.mu.RLock()
+	defer d.o.mu.RUnlock()
+	above, lower, _, err = d.o.gather(d.top, p)
+	for name := range above {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names, above, lower, err
+}
+
+func (d *differ) find(p string) (spot, string, error) {
+	d.o.mu.RLock()
+	defer d.o.mu.RUnlock()
+	s, err := d.o.find(d.top, p)
+	if err != nil || s.n == nil || s.n.kind != dirNode {
+		return s, "", err
+	}
+	_, lower := d.o.nodeInfo(s)
+	return s, lower, nil
+}
+
+// committed describes a path of the commit itself; ok says whether it exists.
+func (d *differ) committed(p string) (fi pachclient.FileInfo, ok bool, err error) {
+	fi, err = d.b.r.Stat(d.ctx, p)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, pachclient.ErrNotDir) {
+		return fi, false, nil
+	}
+	return fi, err == nil, err
+}
+
+// walk goes through what the layers say below a directory that shows the same
+// directory of the base, or none. inBase: the base has that directory.
+func (d *differ) walk(dir string, inBase bool) error {
+	names, _, _, err := d.gather(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := d.entry(join(dir, name), inBase); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *differ) entry(p string, inBase bool) error {
+	var old pachclient.FileInfo
+	var exists bool
+	var err error
+	if inBase {
+		if old, exists, err = d.committed(p); err != nil {
+			return err
+		}
+	}
+	s, lower, err := d.find(p)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.remove(p, exists, old.Dir)
+		return nil
+	case err != nil:
+		return err
+	case s.n == nil:
+		if s.base != p {
+			d.out.adds = append(d.out.adds, add{path: p, from: s.base})
+		}
+		return nil
+	case s.n.kind == fileNode:
+		return d.file(p, s, exists, old.Dir)
+	case lower == p:
+		return d.walk(p, exists && old.Dir)
+	}
+	d.remove(p, exists, old.Dir)
+	if lower == "" {
+		return d.walk(p, false)
+	}
+	return d.moved(p, lower)
+}
+
+func (d *differ) remove(p string, exists, dir bool) {
+	if exists && dir {
+		p += "/"
+	}
+	if exists {
+		d.out.deletes = append(d.out.deletes, p)
+	}
+}
+
+func (d *differ) file(p string, s spot, exists, dir bool) error {
+	from, pure := d.origin(s)
+	if pure && from == p && exists && !dir {
+		return nil
+	}
+	if exists && dir {
+		d.remove(p, true, true)
+	}
+	a := add{path: p, file: s.n.file}
+	if pure {
+		a = add{path: p, from: from}
+	}
+	d.out.adds = append(d.out.adds, a)
+	return nil
+}
+
+// origin tells whether a file reads exactly as one of the base, and which.
+func (d *differ) origin(s spot) (string, bool) {
+	f := s.n.file
+	f.mu.Lock()
+	pure, lower := f.lowerPath != "" && f.committed().whole(f.lowerSize), f.lowerPath
+	f.mu.Unlock()
+	if !pure {
+		return "", false
+	}
+	d.o.mu.RLock()
+	below, err := d.o.find(s.layer-1, lower)
+	d.o.mu.RUnlock()
+	switch {
+	case err != nil:
+		return "", false
+	case below.n == nil:
+		return below.base, true
+	case below.n.kind == fileNode:
+		return d.origin(below)
+	}
+	return "", false
+}
+
+// moved goes through a directory that shows another directory of the base.
+// Where no layer says anything, it is one copy, whatever is below.
+func (d *differ) moved(p, from string) error {
+	names, above, _, err := d.gather(p)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		fi, ok, err := d.committed(from)
+		if err == nil && ok && fi.Dir {
+			d.out.adds = append(d.out.adds, add{path: p, from: from})
+		}
+		return err
+	}
+	err = d.b.r.List(d.ctx, from, func(fi pachclient.FileInfo) error {
+		name := path.Base(fi.Path)
+		if _, said := above[name]; !said {
+			d.out.adds = append(d.out.adds, add{path: join(p, name), from: fi.Path})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if above[name] == nil {
+			continue
+		}
+		child := join(p, name)
+		s, lower, err := d.find(child)
+		switch {
+		case err != nil:
+			return err
+		case s.n.kind == fileNode:
+			err = d.file(child, s, false, false)
+		case lower == "":
+			err = d.walk(child, false)
+		default:
+			err = d.moved(child, lower)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changes gives the delta as what an upload takes. progress hears of bytes read.
+func (d *delta) changes(base pachclient.Commit, progress func(int64)) iter.Seq2[pachclient.Change, error] {
+	return func(yield func(pachclient.Change, error) bool) {
+		for _, a := range d.adds {
+			c := pachclient.Change{Path: a.path}
+			if a.file == nil {
+				c.From = &pachclient.Source{Commit: base, Path: a.from}
+			} else if c.Size = a.size(); c.Size > 0 {
+				c.Open = a.open(progress)
+			}
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (a add) size() int64 {
+	a.file.mu.Lock()
+	defer a.file.mu.Unlock()
+	return a.file.committed().size
+}
+
+func (a add) open(progress func(int64)) func(context.Context) (io.ReadCloser, error) {
+	return func(ctx context.Context) (io.ReadCloser, error) {
+		return &sequential{ctx: ctx, f: frozen{a.file}, progress: progress}, nil
+	}
+}
+
+// sequential reads a frozen file from front to back.
+type sequential struct {
+	ctx      context.Context
+	f        frozen
+	off      int64
+	progress func(int64)
+}
+
+func (s *sequential) Read(p []byte) (int, error) {
+	n, err := s.f.readAt(s.ctx, p, s.off)
+	s.off += int64(n)
+	s.progress(int64(n))
+	return n, err
+}
+
+func (s *sequential) Close() error { return nil }

@@ -1,0 +1,477 @@
+package staging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"pachfs/pachclient"
+)
+
+// Commit lands what is staged as one finished commit and returns when that is
+// done. It gives the zero commit when there was nothing to land, or nothing
+// that made a difference. A Commit during another waits for it, then lands
+// what came after. When ctx ends it returns, but a landing under way goes on.
+//
+// The steps are those of docs/DESIGN.md, "Landing"; each is a function here.
+func (o *Overlay) Commit(ctx context.Context, message string) (pachclient.Commit, error) {
+	if o.dir == "" {
+		return pachclient.Commit{}, nil
+	}
+	select {
+	case <-o.landing:
+	case <-ctx.Done():
+		return pachclient.Commit{}, ctx.Err()
+	case <-o.closing:
+		return pachclient.Commit{}, ErrClosed
+	}
+	type result struct {
+		c   pachclient.Commit
+		err error
+	}
+	done := make(chan result, 1)
+	o.stage.done.Add(1)
+	go func() {
+		defer o.stage.done.Done()
+		c, err := o.commit(message)
+		o.landing <- struct{}{}
+		done <- result{c, err}
+	}()
+	select {
+	case r := <-done:
+		return r.c, r.err
+	case <-ctx.Done():
+		return pachclient.Commit{}, ctx.Err()
+	}
+}
+
+// commit is Commit, with the landing token.
+func (o *Overlay) commit(message string) (pachclient.Commit, error) {
+	w := newWatchdog(o.opts.CommitTimeout, o.closing)
+	defer w.stop()
+	o.setCommitting(true)
+	defer o.setCommitting(false)
+	some, err := o.seal(message)
+	if err == nil && !some {
+		o.setResult(pachclient.Commit{}, nil)
+		return pachclient.Commit{}, nil
+	}
+	var c pachclient.Commit
+	if err == nil {
+		c, err = o.land(w)
+	}
+	if err != nil {
+		err = fmt.Errorf("commit %s: %w", o.branch, w.explain(err))
+		o.log.Error("commit failed; the changes stay staged", "err", err)
+	}
+	o.setResult(c, err)
+	return c, err
+}
+
+// A watchdog ends a context after a time without progress.
+type watchdog struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	timer   *time.Timer
+	timeout time.Duration
+}
+
+func newWatchdog(timeout time.Duration, closing <-chan struct{}) *watchdog {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watchdog{ctx: ctx, cancel: cancel, timeout: timeout}
+	w.timer = time.AfterFunc(timeout, cancel)
+	go func() {
+		select {
+		case <-closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return w
+}
+
+// kick says that there was progress.
+func (w *watchdog) kick() { w.timer.Reset(w.timeout) }
+
+func (w *watchdog) stop() {
+	w.timer.Stop()
+	w.cancel()
+}
+
+// pause waits a moment before another try.
+func (w *watchdog) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-w.ctx.Done():
+	}
+}
+
+func (w *watchdog) explain(err error) error {
+	if w.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return fmt.Errorf("no progress for %v: %w (%v)", w.timeout, pachclient.ErrUnavailable, err)
+	}
+	return err
+}
+
+// land brings all sealed layers into Pachyderm: those whose change was sent
+// already by finding out what became of it, the rest as one commit.
+func (o *Overlay) land(w *watchdog) (pachclient.Commit, error) {
+	if err := o.checkCluster(w); err != nil {
+		return pachclient.Commit{}, err
+	}
+	var last pachclient.Commit
+	for {
+		top, outstanding := o.next()
+		if top < 0 {
+			return last, nil
+		}
+		l := &attempt{o: o, w: w, top: top, layer: o.layers[top]}
+		var c pachclient.Commit
+		var err error
+		if outstanding {
+			c, err = l.resume()
+		} else {
+			c, err = l.run()
+		}
+		if err != nil {
+			return last, err
+		}
+		if !c.Zero() {
+			last = c
+		}
+	}
+}
+
+// checkCluster refuses to land on another Pachyderm than the one that the
+// changes were made on.
+func (o *Overlay) checkCluster(w *watchdog) error {
+	m, err := o.stage.readMeta(o.dir)
+	if err != nil {
+		return err
+	}
+	return o.retry(w, func() error {
+		c, err := o.client.Cluster(w.ctx)
+		if err != nil {
+			return err
+		}
+		if m.Deployment != "" && c.Deployment != m.Deployment {
+			return fmt.Errorf("cluster %s answers, the changes belong to %s: %w", c.Deployment, m.Deployment, ErrOtherCluster)
+		}
+		return nil
+	})
+}
+
+// retry calls fn until it succeeds, fails for a reason that time does not
+// mend, or the watchdog ends it.
+func (o *Overlay) retry(w *watchdog, fn func() error) error {
+	wait := 50 * time.Millisecond
+	for {
+		err := fn()
+		if err == nil || !passing(err) || w.ctx.Err() != nil {
+			return err
+		}
+		o.setOffline(err)
+		w.pause(wait)
+		if w.ctx.Err() != nil {
+			return err
+		}
+		wait = min(2*wait, 2*time.Second)
+	}
+}
+
+// passing says whether an error may go by itself.
+func passing(err error) bool {
+	return errors.Is(err, pachclient.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errNotYet)
+}
+
+// next gives the index of the layer to land with all below it, and whether its
+// change was sent before; -1 when there is none.
+func (o *Overlay) next() (int, bool) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	sealed := len(o.layers) - 1
+	for i, l := range o.layers[:sealed] {
+		if !l.landing.deadline.IsZero() {
+			return i, true
+		}
+	}
+	return sealed - 1, false
+}
+
+// An attempt is one landing of the layers up to top.
+type attempt struct {
+	o     *Overlay
+	w     *watchdog
+	top   int
+	layer *layer // the one at top, whose journal tells of the landing
+	delta *delta
+	set   pachclient.FileSet
+	want  *want
+	head  CommitInfo // the one that was checked
+}
+
+// note appends a record about the landing, and makes it durable.
+func (a *attempt) note(r record) error {
+	a.o.mu.Lock()
+	err := a.layer.log(&a.o.files, r)
+	a.o.mu.Unlock()
+	if err == nil {
+		err = a.layer.j.sync()
+	}
+	return err
+}
+
+// run lands a change that was never sent, or surely did not happen.
+func (a *attempt) run() (pachclient.Commit, error) {
+	err := a.o.retry(a.w, func() (err error) {
+		a.delta, err = a.o.delta(a.w.ctx, a.top)
+		return err
+	})
+	if err != nil {
+		return pachclient.Commit{}, err
+	}
+	for {
+		if err := a.o.retry(a.w, a.upload); err != nil {
+			return pachclient.Commit{}, err
+		}
+		c, err := a.send()
+		if !errors.Is(err, errAgain) {
+			return c, err
+		}
+		a.w.pause(100 * time.Millisecond)
+		if a.w.ctx.Err() != nil {
+			return pachclient.Commit{}, err
+		}
+	}
+}
+
+// errAgain: nothing happened, and a new try may succeed.
+var errAgain = errors.New("the head of the branch moved")
+
+// setTTL is how long a file set is asked to live; it is renewed before it is sent.
+const setTTL = 30 * time.Minute
+
+// upload is step 2: the delta as a file set, invisible to everybody. One that
+// was uploaded before serves while it lives.
+func (a *attempt) upload() error {
+	if a.set = a.layer.uploaded; a.set != "" {
+		if err := a.o.client.Renew(a.w.ctx, a.set, setTTL); err == nil {
+			if a.want == nil {
+				a.want, err = readWant(a.w.ctx, a.o.client, a.set, a.delta)
+			}
+			if err == nil || !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		} else if passing(err) {
+			return err
+		}
+	}
+	progress := func(n int64) { a.w.kick(); a.o.addUploaded(n) }
+	set, err := a.o.client.Upload(a.w.ctx, a.delta.changes(a.o.Base().Commit, progress))
+	if err != nil {
+		return err
+	}
+	a.w.kick()
+	if a.want, err = readWant(a.w.ctx, a.o.client, set, a.delta); err != nil {
+		return err
+	}
+	a.set = set
+	return a.note(record{Op: opUploaded, Text: string(set)})
+}
+
+// send is steps 3 to 7, from the check of the head to the end.
+func (a *attempt) send() (pachclient.Commit, error) {
+	done, err := a.check()
+	if err != nil || done {
+		return pachclient.Commit{}, err
+	}
+	deadline := time.Now().Add(a.o.opts.LandTimeout)
+	err = a.note(record{Op: opLanding, To: a.head.Commit.ID, Text: string(a.set), Time: deadline.UnixNano()})
+	if err != nil {
+		return pachclient.Commit{}, err
+	}
+	ctx, cancel := context.WithDeadline(a.w.ctx, deadline)
+	err = a.o.client.Land(ctx, a.o.branch, a.set, a.delta.deletes)
+	cancel()
+	if err != nil && !passing(err) && !errors.Is(err, context.Canceled) {
+		return pachclient.Commit{}, a.refused(err)
+	}
+	a.w.kick()
+	return a.await()
+}
+
+// refused deals with a Land that surely did nothing.
+func (a *attempt) refused(err error) error {
+	if err := a.note(record{Op: opLanding}); err != nil {
+		return err
+	}
+	if errors.Is(err, pachclient.ErrOpenCommit) {
+		return errAgain
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if renewErr := a.o.client.Renew(a.w.ctx, a.set, setTTL); errors.Is(renewErr, fs.ErrNotExist) {
+			a.layer.uploaded, a.want = "", nil
+			return errAgain
+		}
+	}
+	return err
+}
+
+// landMargin is how long after its deadline a call may still turn out to have happened.
+const landMargin = 2 * time.Second
+
+// await is step 5: it finds the commit that came of the change, or finds that
+// there is none and will be none.
+func (a *attempt) await() (pachclient.Commit, error) {
+	l := a.layer.landing
+	wait := time.Millisecond
+	for {
+		info, err := a.o.findLanded(a.w.ctx, l.head, a.layer.sealedAt, a.want)
+		switch {
+		case err == nil && info.Error != "":
+			return pachclient.Commit{}, a.dropErrored(info)
+		case err == nil:
+			return info.Commit, a.finish(info)
+		case a.w.ctx.Err() != nil:
+			return pachclient.Commit{}, err
+		case errors.Is(err, fs.ErrNotExist):
+			if time.Now().After(l.deadline.Add(landMargin)) {
+				if err := a.note(record{Op: opLanding}); err != nil {
+					return pachclient.Commit{}, err
+				}
+				return pachclient.Commit{}, errAgain
+			}
+		case !passing(err):
+			return pachclient.Commit{}, err
+		default:
+			a.o.setOffline(err)
+		}
+		a.w.pause(wait)
+		wait = min(2*wait, 500*time.Millisecond)
+	}
+}
+
+// dropErrored removes a commit of ours that the server finished with an error.
+func (a *attempt) dropErrored(info CommitInfo) error {
+	err := fmt.Errorf("%s finished with the error %q", info.Commit, info.Error)
+	if dropErr := a.o.client.Drop(a.w.ctx, info.Commit); dropErr != nil {
+		return errors.Join(err, fmt.Errorf("and could not be dropped: %w", dropErr))
+	}
+	if noteErr := a.note(record{Op: opLanding}); noteErr != nil {
+		return noteErr
+	}
+	return err
+}
+
+// resume deals with a change that was sent before, by this process or the one
+// that was here before it.
+func (a *attempt) resume() (pachclient.Commit, error) {
+	a.set = a.layer.landing.set
+	err := a.o.retry(a.w, func() (err error) {
+		if a.delta, err = a.o.delta(a.w.ctx, a.top); err != nil {
+			return err
+		}
+		a.want, err = readWant(a.w.ctx, a.o.client, a.set, a.delta)
+		if errors.Is(err, fs.ErrNotExist) { // the set is gone; what it held is still here
+			err = a.upload()
+		}
+		return err
+	})
+	if err != nil {
+		return pachclient.Commit{}, err
+	}
+	a.head = CommitInfo{Commit: pachclient.Commit{Branch: a.o.branch, ID: a.layer.landing.head}}
+	c, err := a.await()
+	if errors.Is(err, errAgain) {
+		return pachclient.Commit{}, nil // land goes on with everything that is sealed
+	}
+	return c, err
+}
+
+// check is step 3: it looks at the head before anything is sent. done says
+// that the head has our state already.
+func (a *attempt) check() (done bool, err error) {
+	err = a.o.retry(a.w, func() error {
+		if a.head, err = a.o.steadyHead(a.w.ctx); err != nil {
+			return err
+		}
+		done, err = a.want.heldBy(a.w.ctx, a.o.client.At(a.head.Commit), nil)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if done {
+		return true, a.finish(a.head)
+	}
+	a.w.kick()
+	if conflicts, err := a.conflicts(); err != nil || len(conflicts) > 0 {
+		if err == nil {
+			err = fmt.Errorf("%w: %s", ErrConflict, shorten(conflicts))
+		}
+		return false, err
+	}
+	return false, nil
+}
+
+// conflicts lists the staged paths that others changed since the base.
+func (a *attempt) conflicts() ([]string, error) {
+	base := a.o.Base().Commit
+	a.o.mu.RLock()
+	found := a.o.pinned(a.top + 1)
+	a.o.mu.RUnlock()
+	if !a.head.Commit.Same(base) {
+		var theirs map[string]pachclient.Diff
+		err := a.o.retry(a.w, func() (err error) {
+			theirs, err = diffFiles(a.w.ctx, a.o.client, base, a.head.Commit)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		ours := newPathSet(a.delta.paths())
+		for p := range theirs {
+			if ours.overlaps(p) {
+				found = append(found, p)
+			}
+		}
+	}
+	a.o.setConflicts(found)
+	return found, nil
+}
+
+// steadyHead gives the newest good commit, when nobody holds the head open and
+// the branch may be written at all.
+func (o *Overlay) steadyHead(ctx context.Context) (CommitInfo, error) {
+	b, err := o.client.Branch(ctx, o.branch)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o.firstBase(ctx)
+	} else if err != nil {
+		return CommitInfo{}, err
+	}
+	if b.Output {
+		return CommitInfo{}, fmt.Errorf("%s: %w", o.branch, pachclient.ErrOutputBranch)
+	}
+	if !b.Head.Zero() {
+		info, err := o.client.Commit(ctx, b.Head)
+		if err != nil {
+			return info, err
+		}
+		if info.Open() {
+			return info, fmt.Errorf("%s is open: %w: %w", info.Commit, pachclient.ErrOpenCommit, errNotYet)
+		}
+	}
+	return o.client.Head(ctx, o.branch)
+}
+
+// shorten lists the first few paths.
+func shorten(paths []string) string {
+	const most = 10
+	if len(paths) > most {
+		return strings.Join(paths[:most], " ") + fmt.Sprintf(" and %d more", len(paths)-most)
+	}
+	return strings.Join(paths, " ")
+}

@@ -1,0 +1,548 @@
+package staging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"pachfs/pachclient"
+)
+
+// A File is one living file, shared by all its handles: it keeps its bytes
+// and its handles when it is renamed, and until the last Close when its name
+// is gone. A committed file that is only read is a File too, without a change.
+//
+// Lock order: Overlay.mu, File.mu, journal.mu. No lock is held while the file
+// below is read.
+type File struct {
+	o  *Overlay
+	id uint64 // in the journals; 0: nothing was ever changed
+
+	// Guarded by Overlay.mu.
+	refs    int // open handles
+	writers int // of them for writing
+
+	lowerPath string // of the file below, in the tree below the layer; "": none
+	lowerSize int64
+	lowerHash pachclient.Hash
+
+	// Changed with Overlay.mu and mu held, read with either.
+	node  *node  // its place in layer; nil: the name is gone
+	layer *layer // the layer that says what it is
+	moved bool   // it stands elsewhere than the file below it
+
+	mu       sync.Mutex
+	lower    reader // the file below, once it is needed
+	im       image  // what readers see
+	stable   image  // what the next commit takes
+	isStable bool   // stable means something: it was closed or synced since it came to be
+	staged   bool   // the journal knows it
+	attr     attr
+	cur      *content          // takes the next write, where stable does not need its bytes
+	owned    map[*content]bool // every content with a piece in im or stable
+	retired  []*content        // merged into others, but a power cut may want them until the next sync
+	held     *content          // cur, kept open while writers are there
+	unsynced bool              // there are bytes or records that are not on disk
+	flushed  bool              // a writer closed its descriptor and has not been released
+	synced   *image            // while replaying: what is surely on disk
+}
+
+// A reader reads the file below.
+type reader interface {
+	readAt(ctx context.Context, p []byte, off int64) (int, error)
+}
+
+// baseFile is a file of a commit.
+type baseFile struct {
+	r  pachclient.Reader
+	fi pachclient.FileInfo
+}
+
+func (b baseFile) readAt(ctx context.Context, p []byte, off int64) (int, error) {
+	fi := b.fi
+	if fi.Hash.Zero() { // it was staged when the file above it was made, and has landed since
+		var err error
+		if fi, err = b.r.Stat(ctx, fi.Path); err != nil {
+			return 0, err
+		}
+	}
+	return b.r.ReadAt(ctx, fi, p, off)
+}
+
+// fileTable knows the files of an overlay by the number in the journal.
+type fileTable struct {
+	o        *Overlay
+	byID     map[uint64]*File
+	contents map[uint64]*content // only while replaying
+	idMu     sync.Mutex          // guards the numbers
+	lastFile uint64
+	lastCont uint64
+}
+
+func (t *fileTable) add(id uint64) *File {
+	f := &File{o: t.o, id: id, staged: true}
+	t.byID[id] = f
+	t.lastFile = max(t.lastFile, id)
+	return f
+}
+
+// content gives the content of a number while a journal is replayed. Whether
+// its file exists is looked at in the end: a later record may let it go.
+func (t *fileTable) content(id uint64) *content {
+	c := t.contents[id]
+	if c == nil {
+		c = &content{id: id, name: contentName(t.o.dir, id)}
+		t.contents[id] = c
+		t.lastCont = max(t.lastCont, id)
+	}
+	return c
+}
+
+func (t *fileTable) next() uint64 {
+	t.idMu.Lock()
+	defer t.idMu.Unlock()
+	t.lastFile++
+	return t.lastFile
+}
+
+// replay applies a record about the file's bytes.
+func (f *File) replay(r record, t *fileTable) error {
+	switch r.Op {
+	case opExtent:
+		c := t.content(r.Content)
+		f.im, _ = f.im.with(r.Off, r.End, c)
+		f.adopt(c)
+	case opTruncate:
+		f.im = f.im.resized(r.Size)
+	case opStable:
+		f.stable, f.isStable = f.im, true
+	case opSynced:
+		im := f.im
+		f.synced = &im
+	}
+	f.attr.set(r)
+	return nil
+}
+
+// adopt makes the file an owner of c. Called with f.mu held, or alone.
+func (f *File) adopt(c *content) {
+	if c == nil || f.owned[c] {
+		return
+	}
+	if f.owned == nil {
+		f.owned = map[*content]bool{}
+	}
+	f.owned[c] = true
+	c.own()
+}
+
+// changed says whether the file makes a difference to what is below it.
+func (f *File) changed() bool {
+	return f.moved || f.staged && (f.lowerPath == "" || !f.im.whole(f.lowerSize))
+}
+
+// commits says the same of what the next commit takes of it.
+func (f *File) commits() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.isStable && (f.moved || f.lowerPath == "" || !f.stable.whole(f.lowerSize)) || !f.isStable && f.moved
+}
+
+// Size gives the length in bytes.
+func (f *File) Size() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.im.size
+}
+
+// Info describes the file as it is now.
+func (f *File) Info() Info {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.info()
+}
+
+func (f *File) info() Info {
+	return Info{Size: f.im.size, ModTime: time.Unix(0, f.attr.mtime), attr: f.attr, Staged: f.changed()}
+}
+
+// ReadAt reads as io.ReaderAt does. It may wait for the network where the
+// bytes are not local.
+func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	f.mu.Lock()
+	im, lower := f.im, f.lower
+	f.mu.Unlock()
+	return readImage(ctx, im, lower, p, off)
+}
+
+// readImage reads what an image says, over the file below.
+func readImage(ctx context.Context, im image, lower reader, p []byte, off int64) (int, error) {
+	if off >= im.size {
+		return 0, io.EOF
+	}
+	short := off+int64(len(p)) > im.size
+	n := 0
+	err := im.each(off, off+int64(len(p)), func(from, to int64, src source, c *content) error {
+		part := p[from-off : to-off]
+		m, err := len(part), error(nil)
+		switch src {
+		case fromZeros:
+			clear(part)
+		case fromLower:
+			m, err = lower.readAt(ctx, part, from)
+		case fromContent:
+			m, err = c.readAt(part, from)
+		}
+		n += m
+		if err == io.EOF && m < len(part) {
+			return fmt.Errorf("read %d bytes at %d: %w", len(part), from, io.ErrUnexpectedEOF)
+		} else if err == io.EOF {
+			return nil
+		}
+		return err
+	})
+	if err == nil && short {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (c *content) readAt(p []byte, off int64) (int, error) {
+	f, err := c.use()
+	if err != nil {
+		return 0, err
+	}
+	defer c.done()
+	return f.ReadAt(p, off)
+}
+
+// WriteAt stages p at off. It never waits for the network. What it returned
+// for survives the end of this process.
+func (f *File) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.stage(); err != nil {
+		return 0, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.write(p, off)
+}
+
+// Append stages p at the end, wherever that is by then.
+func (f *File) Append(p []byte) (int, error) {
+	if err := f.stage(); err != nil {
+		return 0, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.write(p, f.im.size)
+}
+
+func (f *File) write(p []byte, off int64) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	end := off + int64(len(p))
+	c, err := f.target(off, end)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := c.f.WriteAt(p, off); err != nil {
+		return 0, err
+	}
+	im, news := f.im.with(off, end, c)
+	now := time.Now().UnixNano()
+	if news && f.node != nil {
+		r := record{Op: opExtent, File: f.id, Content: c.id, Off: off, End: end, Time: now, Flags: flagTime}
+		if err := f.layer.j.append(r); err != nil {
+			return 0, err
+		}
+	}
+	f.im, f.attr.mtime, f.flushed = im, now, false
+	f.markUnsynced()
+	return len(p), nil
+}
+
+// target gives the content that takes a write to [off, end): the one that took
+// the last, unless what is stable has bytes there. Called with f.mu held.
+func (f *File) target(off, end int64) (*content, error) {
+	if c := f.cur; c != nil && !c.isFrozen() && !(f.isStable && f.stable.uses(c, off, end)) {
+		return c, f.hold(c)
+	}
+	c, err := f.o.newContent()
+	if err != nil {
+		return nil, err
+	}
+	f.adopt(c)
+	f.cur = c
+	return c, f.hold(c)
+}
+
+// hold keeps c open for the writes to come. Called with f.mu held.
+func (f *File) hold(c *content) error {
+	if f.held == c {
+		return nil
+	}
+	if _, err := c.use(); err != nil {
+		return err
+	}
+	f.drop()
+	f.held = c
+	return nil
+}
+
+// drop ends hold.
+func (f *File) drop() {
+	if f.held != nil {
+		f.held.done()
+		f.held = nil
+	}
+}
+
+// Truncate sets the length; what is added reads as zeros.
+func (f *File) Truncate(size int64) error {
+	if err := f.stage(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if size == f.im.size {
+		return nil
+	}
+	now := time.Now().UnixNano()
+	if f.node != nil {
+		r := record{Op: opTruncate, File: f.id, Size: size, Time: now, Flags: flagTime}
+		if err := f.layer.j.append(r); err != nil {
+			return err
+		}
+	}
+	f.im, f.attr.mtime, f.flushed = f.im.resized(size), now, false
+	f.markUnsynced()
+	return nil
+}
+
+// Flushed notes that a descriptor was closed. The file counts as closed only
+// when the handle is released, which comes later and not always.
+func (f *File) Flushed() {
+	f.mu.Lock()
+	f.flushed = true
+	f.mu.Unlock()
+}
+
+// Sync returns when the file's bytes, the record of them and the directory
+// are on disk: a power cut does not lose them. The next commit takes the file as it
+// is now, even if it stays open.
+func (f *File) Sync() error {
+	for try := 0; ; try++ {
+		done, err := f.trySync(try >= 3)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// trySync syncs what is there now. It has not succeeded when writers changed
+// the file meanwhile; patient keeps them out.
+func (f *File) trySync(patient bool) (done bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.staged || f.node == nil {
+		return true, nil
+	}
+	im, l, cs, retired := f.im, f.layer, slices.Collect(maps.Keys(f.owned)), f.retired
+	if !patient {
+		f.mu.Unlock()
+	}
+	err = errors.Join(syncContents(cs), f.o.syncContentDirs(cs))
+	if !patient {
+		f.mu.Lock()
+	}
+	if err != nil || f.node == nil || f.layer != l || !f.im.same(im) {
+		return false, err
+	}
+	f.unsynced = false
+	err = f.settle(opStable, opSynced)
+	if err == nil {
+		err = l.j.sync()
+	}
+	if err != nil {
+		f.markUnsynced()
+		return false, err
+	}
+	for _, c := range retired {
+		c.disown()
+	}
+	f.retired = f.retired[len(retired):]
+	return true, nil
+}
+
+// markUnsynced puts the file on the list of those to be synced in a while.
+// Called with f.mu held.
+func (f *File) markUnsynced() {
+	if !f.unsynced {
+		f.unsynced = true
+		f.o.unsynced.Store(f, true)
+	}
+}
+
+func syncContents(cs []*content) error {
+	for _, c := range cs {
+		f, err := c.use()
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		c.done()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle makes what readers see what the next commit takes. Called with f.mu held.
+func (f *File) settle(ops ...op) error {
+	rs := make([]record, len(ops))
+	for i, op := range ops {
+		rs[i] = record{Op: op, File: f.id, Time: f.attr.mtime, Flags: flagTime}
+	}
+	if err := f.layer.j.append(rs...); err != nil {
+		return err
+	}
+	f.stable, f.isStable, f.flushed = f.im, true, false
+	return f.merge()
+}
+
+// closed notes that a writer was released. Called with Overlay.mu and f.mu held.
+func (f *File) closed() error {
+	if f.writers == 0 {
+		f.drop()
+	}
+	if !f.staged || f.node == nil || f.isStable && f.stable.same(f.im) {
+		f.flushed = false
+		return nil
+	}
+	return f.settle(opStable)
+}
+
+// The contents of one file that may pile up before they are merged.
+const maxContents = 8
+
+// merge moves the bytes of many contents into one. Called with f.mu held and
+// stable being what readers see: no image needs the bytes that the chosen
+// content is overwritten with.
+func (f *File) merge() error {
+	if len(f.owned) <= maxContents {
+		return nil
+	}
+	var into *content
+	for _, p := range f.im.pieces {
+		if p.c != nil && !p.c.isFrozen() {
+			into = p.c
+			break
+		}
+	}
+	if into == nil {
+		return nil
+	}
+	im, err := f.copyPieces(into)
+	if err != nil {
+		return err
+	}
+	f.im, f.stable, f.cur = im, im, into
+	f.markUnsynced()
+	for c := range f.owned {
+		if c != into && !c.isFrozen() {
+			delete(f.owned, c)
+			f.retired = append(f.retired, c)
+		}
+	}
+	if f.held != nil && f.held != into {
+		f.drop()
+	}
+	return nil
+}
+
+// copyPieces writes every other local byte into one content and records that.
+func (f *File) copyPieces(into *content) (image, error) {
+	dst, err := into.use()
+	if err != nil {
+		return image{}, err
+	}
+	defer into.done()
+	im, rs := f.im, []record{}
+	buf := make([]byte, 256<<10)
+	for _, p := range f.im.pieces {
+		if p.c == into || p.c == nil || p.c.isFrozen() {
+			continue
+		}
+		for off := p.off; off < p.end; off += int64(len(buf)) {
+			part := buf[:min(int64(len(buf)), p.end-off)]
+			if _, err := p.c.readAt(part, off); err != nil && err != io.EOF {
+				return im, err
+			}
+			if _, err := dst.WriteAt(part, off); err != nil {
+				return im, err
+			}
+		}
+		im, _ = im.with(p.off, p.end, into)
+		rs = append(rs, record{Op: opExtent, File: f.id, Content: into.id, Off: p.off, End: p.end})
+	}
+	rs = append(rs, record{Op: opStable, File: f.id})
+	return im, f.layer.j.append(rs...)
+}
+
+// release gives back what the file holds on the local disk, when neither a
+// name nor a handle leads to it any more. Called with f.mu held, or alone.
+func (f *File) release() {
+	f.drop()
+	for c := range f.owned {
+		c.disown()
+	}
+	for _, c := range f.retired {
+		c.disown()
+	}
+	f.owned, f.retired, f.cur = nil, nil, nil
+}
+
+// committed gives what the next commit takes of the file. Called with f.mu held.
+func (f *File) committed() image {
+	if f.isStable {
+		return f.stable
+	}
+	return image{size: f.lowerSize, lower: f.lowerSize}
+}
+
+// A frozen is a file as a sealed layer has it.
+type frozen struct{ f *File }
+
+func (z frozen) readAt(ctx context.Context, p []byte, off int64) (int, error) {
+	z.f.mu.Lock()
+	im, lower := z.f.committed(), z.f.lower
+	z.f.mu.Unlock()
+	return readImage(ctx, im, lower, p, off)
+}
+
+// move notes that the file stands elsewhere than the file below it. Until now
+// it may have been open without a change. Called with Overlay.mu held.
+func (f *File) move(id uint64, files *fileTable) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.id == 0 {
+		f.id, f.staged = id, true
+		files.byID[id] = f
+	}
+	f.moved = true
+}
+
+// put gives the file its place in a layer, or takes it away. Called with
+// Overlay.mu held.
+func (f *File) put(n *node, l *layer) {
+	f.mu.Lock()
+	f.node, f.layer = n, l
+	f.mu.Unlock()
+}

@@ -1,0 +1,234 @@
+package staging
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"pachfs/pachclient"
+)
+
+// pollEvery is how often the heads of the branches in use are asked for. A
+// subscription would not see a head that was moved by hand, and can hurt the
+// server (docs/DESIGN.md).
+const pollEvery = 250 * time.Millisecond
+
+// followLoop keeps the bases at the heads: one call a repo in use.
+func (s *Stage) followLoop() {
+	defer s.done.Done()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-s.stop
+		cancel()
+	}()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		repos := map[pachclient.Repo][]*Overlay{}
+		for _, o := range s.Overlays() {
+			repos[o.branch.In()] = append(repos[o.branch.In()], o)
+		}
+		for r, overlays := range repos {
+			s.followRepo(ctx, r, overlays)
+		}
+	}
+}
+
+func (s *Stage) followRepo(ctx context.Context, r pachclient.Repo, overlays []*Overlay) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	branches, err := s.opts.Client.Branches(ctx, r)
+	heads := map[string]pachclient.BranchInfo{}
+	for _, b := range branches {
+		heads[b.Branch.Name] = b
+	}
+	for _, o := range overlays {
+		if err != nil {
+			o.setOffline(err)
+			continue
+		}
+		if err := o.follow(ctx, heads[o.branch.Name]); err != nil && ctx.Err() == nil {
+			o.setOffline(err)
+			o.log.Warn("can't follow the head", "err", err)
+		}
+	}
+}
+
+// Follow looks at the head now.
+func (o *Overlay) Follow(ctx context.Context) error {
+	b, err := o.client.Branch(ctx, o.branch)
+	if err != nil {
+		return err
+	}
+	o.statusMu.Lock()
+	o.progress.seen = ""
+	o.statusMu.Unlock()
+	return o.follow(ctx, b)
+}
+
+// follow takes the base to the head, unless others touched what is staged
+// here: then the branch is in conflict and its base stays. A landing looks
+// after the base itself, so there is nothing to do during one.
+func (o *Overlay) follow(ctx context.Context, b pachclient.BranchInfo) error {
+	o.setOnline(b)
+	if b.Head.Zero() || b.Head.Same(o.Base().Commit) && !o.conflicted() || !o.unseen(b.Head) {
+		return nil
+	}
+	select {
+	case <-o.landing:
+		defer func() { o.landing <- struct{}{} }()
+	default:
+		return nil
+	}
+	if o.outstanding() {
+		return nil
+	}
+	info, err := o.client.Head(ctx, o.branch)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := o.advance(ctx, info); err != nil {
+		return err
+	}
+	if info.Commit.Same(b.Head) {
+		o.setSeen(b.Head)
+	}
+	return nil
+}
+
+// outstanding says whether a change was sent and its fate is not known.
+func (o *Overlay) outstanding() bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for _, l := range o.layers {
+		if !l.landing.deadline.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// advance makes info the base if nothing that is staged was touched.
+func (o *Overlay) advance(ctx context.Context, info CommitInfo) error {
+	old := o.Base()
+	theirs := map[string]pachclient.Diff{}
+	if !info.Commit.Same(old.Commit) {
+		var err error
+		if theirs, err = diffFiles(ctx, o.client, old.Commit, info.Commit); err != nil {
+			return err
+		}
+	}
+	if o.inTheWay(theirs) {
+		return nil
+	}
+	// The times first: they are looked up by hash, so they are right for the
+	// old base too, and nobody sees a new file with an old time.
+	var stamps []stamp
+	for p, d := range theirs {
+		if d.New.Path != "" {
+			stamps = append(stamps, stamp{p, d.New.Hash, info.Finished.UnixNano()})
+		}
+	}
+	stamps = append(stamps, parentStamps(theirs, info.Finished)...)
+	if !info.Commit.Same(old.Commit) {
+		if err := o.base.res.update(info, stamps, nil); err != nil {
+			return err
+		}
+	}
+	o.mu.Lock()
+	if o.closed {
+		o.mu.Unlock()
+		return ErrClosed
+	}
+	if o.inTheWayLocked(theirs) { // staged meanwhile
+		o.mu.Unlock()
+		return nil
+	}
+	o.base = &base{info: info, r: o.client.At(info.Commit), res: o.base.res}
+	changed := make([]string, 0, len(theirs))
+	for p := range theirs {
+		changed = append(changed, p)
+	}
+	o.detachChanged(changed)
+	o.mu.Unlock()
+	if len(changed) > 0 {
+		o.opts.Changed(o.branch, changed)
+	}
+	return nil
+}
+
+// parentStamps gives every directory above a change the time of the commit.
+func parentStamps(theirs map[string]pachclient.Diff, t time.Time) []stamp {
+	seen := map[string]bool{}
+	var out []stamp
+	for p := range theirs {
+		for dir, _ := split(p); !seen[dir]; dir, _ = split(dir) {
+			seen[dir] = true
+			out = append(out, stamp{path: dir, ns: t.UnixNano()})
+		}
+	}
+	return out
+}
+
+// inTheWay says whether others touched what is staged here, and says so in the status.
+func (o *Overlay) inTheWay(theirs map[string]pachclient.Diff) bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.inTheWayLocked(theirs)
+}
+
+func (o *Overlay) inTheWayLocked(theirs map[string]pachclient.Diff) bool {
+	found := o.pinned(len(o.layers))
+	if len(theirs) > 0 {
+		set := newPathSet(o.stagedPaths(len(o.layers), true))
+		for p := range theirs {
+			if set.overlaps(p) {
+				found = append(found, p)
+			}
+		}
+	}
+	o.setConflicts(found)
+	return len(found) > 0
+}
+
+// pinned lists the paths that were found in conflict before. Called with mu held.
+func (o *Overlay) pinned(n int) []string {
+	var out []string
+	for _, l := range o.layers[:n] {
+		for p := range l.conflict {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// detachChanged lets open files whose committed bytes are no longer at their
+// path keep what they read, apart from the tree. It returns the changed paths
+// that something staged stands on. Called with mu held.
+func (o *Overlay) detachChanged(changed []string) []string {
+	set := newPathSet(append([]string(nil), changed...))
+	for f := range o.open {
+		if n := f.node; n != nil && n.kind == fileNode && !f.changed() && f.writers == 0 && set.overlaps(n.path()) {
+			n.cut()
+			n.parent.prune()
+			f.put(nil, nil)
+		}
+	}
+	var pins []string
+	staged := newPathSet(o.stagedPaths(len(o.layers), true))
+	for _, p := range changed {
+		if staged.overlaps(p) {
+			pins = append(pins, p)
+		}
+	}
+	return pins
+}

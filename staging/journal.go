@@ -1,0 +1,144 @@
+package staging
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"sync"
+)
+
+// journalMagic starts every journal; the number is the format's version.
+const journalMagic = "pachfs-journal 1\n"
+
+// recordHead is the length of a record and the CRC-32C of its bytes.
+const recordHead = 8
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// A journal is an append-only file of records. Its mutex is a leaf: nothing
+// else is done under it.
+type journal struct {
+	mu     sync.Mutex
+	f      diskFile
+	end    int64 // where the next record goes
+	synced int64 // what is on disk
+	buf    []byte
+}
+
+// createJournal makes a new journal and returns when its header is on disk.
+func createJournal(d disk, name string) (*journal, error) {
+	f, err := d.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.WriteAt([]byte(journalMagic), 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	n := int64(len(journalMagic))
+	return &journal{f: f, end: n, synced: n}, nil
+}
+
+// openJournal replays a journal into fn and opens it for more. A torn tail,
+// which is what a crash in the middle of an append leaves, is cut.
+func openJournal(d disk, name string, fn func(record) error) (*journal, error) {
+	f, err := d.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	end, err := replay(f, fn)
+	if err == nil {
+		err = f.Truncate(end)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return &journal{f: f, end: end}, nil
+}
+
+// replay calls fn with every whole record and says where the last one ends.
+func replay(f diskFile, fn func(record) error) (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	b := make([]byte, st.Size())
+	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	if len(b) < len(journalMagic) || string(b[:len(journalMagic)]) != journalMagic {
+		if len(b) >= 15 && string(b[:15]) == journalMagic[:15] {
+			return 0, ErrNewerFormat
+		}
+		return 0, fmt.Errorf("not a journal: %w", ErrCorrupt)
+	}
+	at := len(journalMagic)
+	for len(b)-at >= recordHead {
+		n := int(binary.LittleEndian.Uint32(b[at:]))
+		sum := binary.LittleEndian.Uint32(b[at+4:])
+		if n == 0 || n > len(b)-at-recordHead {
+			break
+		}
+		body := b[at+recordHead : at+recordHead+n]
+		if crc32.Checksum(body, castagnoli) != sum {
+			break
+		}
+		r, err := decode(body)
+		if err == nil {
+			err = fn(r)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("record at %d: %w", at, err)
+		}
+		at += recordHead + n
+	}
+	return int64(at), nil
+}
+
+// append adds records with one write, so that a crash keeps a prefix of them.
+// After an error none of them counts.
+func (j *journal) append(rs ...record) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.buf = j.buf[:0]
+	for _, r := range rs {
+		at := len(j.buf)
+		j.buf = append(j.buf, make([]byte, recordHead)...)
+		j.buf = r.encode(j.buf)
+		body := j.buf[at+recordHead:]
+		binary.LittleEndian.PutUint32(j.buf[at:], uint32(len(body)))
+		binary.LittleEndian.PutUint32(j.buf[at+4:], crc32.Checksum(body, castagnoli))
+	}
+	if _, err := j.f.WriteAt(j.buf, j.end); err != nil {
+		return errors.Join(fmt.Errorf("journal: %w", err), j.f.Truncate(j.end))
+	}
+	j.end += int64(len(j.buf))
+	return nil
+}
+
+// sync returns when every record appended before is on disk. Appends go on
+// meanwhile.
+func (j *journal) sync() error {
+	j.mu.Lock()
+	end, done := j.end, j.synced >= j.end
+	j.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := j.f.Sync(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	j.mu.Lock()
+	j.synced = max(j.synced, end)
+	j.mu.Unlock()
+	return nil
+}
+
+func (j *journal) close() error { return j.f.Close() }

@@ -1,0 +1,361 @@
+package staging
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"pachfs/pachclient"
+)
+
+// finish is steps 6 and 7: the change is in info, or was there before it was
+// sent. That commit becomes the base and the layers go.
+func (a *attempt) finish(info CommitInfo) error {
+	o := a.o
+	ours := !info.Commit.Same(a.head.Commit)
+	a.reportOverwritten(info, ours)
+	old := o.Base()
+	var theirs map[string]pachclient.Diff
+	err := o.retry(a.w, func() (err error) {
+		theirs = nil
+		if !old.Commit.Same(info.Commit) {
+			theirs, err = diffFiles(a.w.ctx, o.client, old.Commit, info.Commit)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	stamps := a.stamps(theirs, info)
+	if err := o.base.res.update(info, stamps, a.remainingDirs()); err != nil {
+		return err
+	}
+	id := info.Commit.ID
+	if !ours {
+		id = landedNone
+	}
+	if err := a.note(record{Op: opLanded, To: id}); err != nil {
+		return err
+	}
+	a.remember()
+	changed := o.swap(a, info, theirs)
+	if ours {
+		err = o.logLanded(a.layer, info, len(a.want.files), len(a.delta.deletes))
+		if annErr := a.annotate(info.Commit); annErr != nil {
+			o.log.Warn("the commit carries no message", "commit", info.Commit.ID, "err", annErr)
+		}
+	}
+	if len(changed) > 0 {
+		o.opts.Changed(o.branch, changed)
+	}
+	return err
+}
+
+// annotate puts the message on the commit, where the server knows how.
+func (a *attempt) annotate(c pachclient.Commit) error {
+	kv := map[string]string{}
+	if a.o.opts.Host != "" {
+		kv["pachfs.host"] = a.o.opts.Host
+	}
+	if a.layer.message != "" {
+		kv["pachfs.message"] = a.layer.message
+	}
+	if len(kv) == 0 {
+		return nil
+	}
+	if err := a.o.client.Annotate(a.w.ctx, c, kv); !errors.Is(err, pachclient.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+// reportOverwritten is step 6: when somebody's commit came between the check
+// and ours, it is looked at after the fact, and named if ours lies on its paths.
+func (a *attempt) reportOverwritten(info CommitInfo, ours bool) {
+	if !ours || info.Parent.ID == a.head.Commit.ID {
+		return
+	}
+	theirs, err := diffFiles(a.w.ctx, a.o.client, a.head.Commit, info.Parent)
+	if err != nil {
+		a.o.log.Warn("can't tell what came between the check and the commit", "err", err)
+		return
+	}
+	set := newPathSet(a.delta.paths())
+	for p := range theirs {
+		if set.overlaps(p) {
+			a.o.addOverwritten(p, info.Parent)
+		}
+	}
+}
+
+// stamps says which paths get which time: what landed keeps the time it was
+// staged with, what others changed has the time of the commit.
+func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []stamp {
+	var out []stamp
+	for _, ad := range a.delta.adds {
+		if ad.file != nil {
+			ad.file.mu.Lock()
+			out = append(out, stamp{ad.path, a.want.files[ad.path], ad.file.attr.mtime})
+			ad.file.mu.Unlock()
+			continue
+		}
+		prefix := strings.TrimSuffix(ad.path, "/") + "/"
+		for p, h := range a.want.files {
+			if p != ad.path && !strings.HasPrefix(p, prefix) {
+				continue
+			}
+			if ns, ok := a.o.base.res.time(ad.from+strings.TrimPrefix(p, ad.path), h, false); ok {
+				out = append(out, stamp{p, h, ns})
+			}
+		}
+	}
+	for p, d := range theirs {
+		if _, mine := a.want.files[p]; !mine && d.New.Path != "" {
+			out = append(out, stamp{p, d.New.Hash, info.Finished.UnixNano()})
+		}
+	}
+	return append(out, a.dirStamps()...)
+}
+
+// dirStamps keeps the times of directories whose listing changed here.
+func (a *attempt) dirStamps() []stamp {
+	var out []stamp
+	a.o.mu.RLock()
+	defer a.o.mu.RUnlock()
+	for _, l := range a.o.layers[:a.top+1] {
+		root := l.root
+		visit := func(n *node) {
+			if n.kind == dirNode && n.attr.mtime != 0 {
+				out = append(out, stamp{path: n.path(), ns: n.attr.mtime})
+			}
+		}
+		visit(root)
+		root.walk(visit)
+	}
+	return out
+}
+
+// remainingDirs lists the directories that the mount goes on showing though
+// the commit may have nothing in them.
+func (a *attempt) remainingDirs() map[string]bool {
+	o := a.o
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	out := map[string]bool{}
+	known := func(p, base string) {
+		if s, err := o.find(a.top, p); err == nil && s.n == nil && s.base == base {
+			out[p] = true
+		}
+	}
+	for d := range o.base.res.dirs {
+		known(d, d)
+	}
+	for i, l := range o.layers[:a.top+1] {
+		l.root.walk(func(n *node) {
+			if n.kind != dirNode || !n.keepsDir() {
+				return
+			}
+			p := n.path()
+			if s, err := o.find(a.top, p); err != nil || s.n == nil || s.n.kind != dirNode {
+				return
+			}
+			out[p] = true
+			_, lower := o.nodeInfo(spot{n: n, layer: i})
+			for d := range o.base.res.dirs {
+				if lower != "" && lower != p && within(d, lower) {
+					known(path.Join(p, strings.TrimPrefix(d, lower)), d)
+				}
+			}
+		})
+	}
+	return out
+}
+
+// keepsDir says whether the directory may be empty in the commit: it was made
+// here and holds no file, or files went from it.
+func (n *node) keepsDir() bool {
+	files, gone := 0, 0
+	for _, c := range n.children {
+		switch c.kind {
+		case fileNode:
+			files++
+		case whiteout:
+			gone++
+		}
+	}
+	return files == 0 && (n.made || gone > 0)
+}
+
+// A rememberer is a client that can be told bytes that it would have to fetch.
+type rememberer interface {
+	Add(h pachclient.Hash, size int64, r io.ReaderAt) error
+}
+
+// remember hands what was uploaded to the cache.
+func (a *attempt) remember() {
+	cache, ok := a.o.client.(rememberer)
+	if !ok {
+		return
+	}
+	for _, ad := range a.delta.adds {
+		if ad.file == nil || ad.size() == 0 {
+			continue
+		}
+		if err := cache.Add(a.want.files[ad.path], ad.size(), frozenAt{a, ad.file}); err != nil {
+			a.o.log.Debug("not cached", "path", ad.path, "err", err)
+			return
+		}
+	}
+}
+
+// frozenAt is a frozen file as an io.ReaderAt.
+type frozenAt struct {
+	a *attempt
+	f *File
+}
+
+func (z frozenAt) ReadAt(p []byte, off int64) (int, error) {
+	return frozen{z.f}.readAt(z.a.w.ctx, p, off)
+}
+
+// swap makes info the base and drops the layers that it holds. It returns the
+// paths that others changed.
+func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient.Diff) []string {
+	o.mu.Lock()
+	dropped := o.layers[:a.top+1]
+	o.layers = append([]*layer(nil), o.layers[a.top+1:]...)
+	o.base = &base{info: info, r: o.client.At(info.Commit), res: o.base.res}
+	landedAt := map[*File]string{}
+	for _, ad := range a.delta.adds {
+		if ad.file != nil {
+			landedAt[ad.file] = ad.path
+		}
+	}
+	kept := o.repoint(landedAt)
+	var foreign []string
+	for p := range theirs {
+		if _, mine := a.want.files[p]; !mine {
+			foreign = append(foreign, p)
+		}
+	}
+	foreign = without(foreign, a.delta.deletes)
+	pins := o.detachChanged(foreign)
+	o.mu.Unlock()
+	for _, p := range pins {
+		o.mu.Lock()
+		err := o.layers[0].log(&o.files, record{Op: opConflict, Path: p})
+		o.mu.Unlock()
+		if err != nil {
+			o.log.Error("can't record a conflict", "path", p, "err", err)
+		}
+	}
+	o.dropLayers(dropped, kept)
+	o.setConflicts(pins)
+	return foreign
+}
+
+func without(paths, deletes []string) []string {
+	gone := newPathSet(deletes)
+	out := paths[:0]
+	for _, p := range paths {
+		if !gone.exact[p] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// repoint lets open files read from the base what a dropped layer held. It
+// returns the files whose contents are still needed. Called with mu held.
+func (o *Overlay) repoint(landedAt map[*File]string) map[*File]bool {
+	kept := map[*File]bool{}
+	for f := range o.open {
+		f.mu.Lock()
+		if z, ok := f.lower.(frozen); ok {
+			if p, landed := landedAt[z.f]; landed {
+				f.lower = baseFile{o.base.r, pachclient.FileInfo{Path: p, Size: f.lowerSize}}
+			} else if z.f.layer == nil || !o.has(z.f.layer) {
+				kept[z.f] = true
+			}
+		}
+		f.mu.Unlock()
+	}
+	return kept
+}
+
+func (o *Overlay) has(l *layer) bool {
+	for _, x := range o.layers {
+		if x == l {
+			return true
+		}
+	}
+	return false
+}
+
+// dropLayers removes layers from the disk, from the bottom up, so that a kill
+// in between leaves the one that says `landed`.
+func (o *Overlay) dropLayers(layers []*layer, kept map[*File]bool) {
+	for _, l := range layers {
+		if err := errors.Join(l.j.close(), o.d.Remove(journalName(o.dir, l.seq))); err != nil {
+			o.log.Error("can't remove a landed layer", "layer", l.seq, "err", err)
+		}
+		l.root.walk(func(n *node) {
+			if n.kind != fileNode || kept[n.file] {
+				return
+			}
+			n.file.mu.Lock()
+			n.file.release()
+			n.file.mu.Unlock()
+			o.files.forget(n.file)
+		})
+	}
+}
+
+func (t *fileTable) forget(f *File) {
+	t.o.mu.Lock()
+	defer t.o.mu.Unlock()
+	if t.byID[f.id] == f {
+		delete(t.byID, f.id)
+	}
+}
+
+// dropLanded ends, after a restart, a landing that was killed at its very end.
+func (o *Overlay) dropLanded() error {
+	top := -1
+	for i, l := range o.layers {
+		if l.landed != "" {
+			top = i
+		}
+	}
+	if top < 0 {
+		return nil
+	}
+	dropped := o.layers[:top+1]
+	o.layers = o.layers[top+1:]
+	o.dropLayers(dropped, nil)
+	return nil
+}
+
+// logName gives the file that tells of every commit made for the branch.
+func (o *Overlay) logName() string { return filepath.Join(o.dir, "log") }
+
+// A LogEntry is one commit that was made here.
+type LogEntry struct {
+	Commit  string    `json:"commit"`
+	Time    time.Time `json:"time"`
+	Message string    `json:"message,omitempty"`
+	Files   int       `json:"files"`
+	Deleted int       `json:"deleted"`
+}
+
+func (o *Overlay) logLanded(l *layer, info CommitInfo, files, deleted int) error {
+	e := LogEntry{Commit: info.Commit.ID, Time: info.Finished, Message: l.message, Files: files, Deleted: deleted}
+	if err := appendLog(o.d, o.logName(), e); err != nil {
+		return fmt.Errorf("%s landed as %s, but can't be written to the log: %w", o.branch, info.Commit.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package staging
+
+import (
+	"sort"
+	"strings"
+)
+
+// A pathSet answers whether a path overlaps one of its own.
+type pathSet struct {
+	sorted []string
+	exact  map[string]bool
+}
+
+func newPathSet(paths []string) pathSet {
+	s := pathSet{sorted: paths, exact: make(map[string]bool, len(paths))}
+	sort.Strings(s.sorted)
+	for _, p := range paths {
+		s.exact[p] = true
+	}
+	return s
+}
+
+// overlaps says whether p, something above it or something below it is in the set.
+func (s pathSet) overlaps(p string) bool {
+	for q := p; ; {
+		if s.exact[q] {
+			return true
+		}
+		if q == "/" {
+			break
+		}
+		q, _ = split(q)
+	}
+	prefix := strings.TrimSuffix(p, "/") + "/"
+	i := sort.SearchStrings(s.sorted, prefix)
+	return i < len(s.sorted) && strings.HasPrefix(s.sorted[i], prefix)
+}
+
+// stagedPaths lists the paths that layers[:n] say something about; with open,
+// those that some process may be about to write to as well. Called with mu held.
+func (o *Overlay) stagedPaths(n int, open bool) []string {
+	var out []string
+	for _, l := range o.layers[:n] {
+		l.root.walk(func(c *node) {
+			switch {
+			case c.kind == fileNode && (c.file.changed() || open && c.file.writers > 0),
+				c.kind == whiteout,
+				c.kind == dirNode && c.made && c.lower != c.path():
+				out = append(out, c.path())
+			}
+		})
+	}
+	return out
+}

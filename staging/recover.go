@@ -1,0 +1,352 @@
+package staging
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"pachfs/pachclient"
+)
+
+// openOverlay reads what is staged for a branch, or starts anew.
+func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay, error) {
+	dir := s.branchDir(b)
+	meta, err := s.readMeta(dir)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err != nil && !fresh:
+		return nil, err
+	case !fresh && s.Deployment() != "" && meta.Deployment != s.Deployment():
+		o := s.newOverlay(b, dir)
+		if staged, err := o.anythingStaged(); err != nil {
+			return nil, err
+		} else if staged {
+			return nil, fmt.Errorf("%s: %w", b, ErrOtherCluster)
+		}
+		if err := s.d.RemoveAll(dir); err != nil {
+			return nil, err
+		}
+		fresh = true
+	}
+	o := s.newOverlay(b, dir)
+	o.readOnly = s.opts.ReadOnly != nil && s.opts.ReadOnly(b)
+	var start CommitInfo
+	if fresh {
+		if start, err = o.firstBase(ctx); err != nil {
+			return nil, err
+		}
+		if err := s.makeBranchDir(b, dir); err != nil {
+			return nil, err
+		}
+	}
+	res, err := openResidue(filepath.Join(dir, "residue.db"))
+	if err != nil {
+		return nil, err
+	}
+	if err := o.load(ctx, res, start); err != nil {
+		return nil, errors.Join(err, res.close())
+	}
+	return o, nil
+}
+
+// firstBase finds the commit to start from. A branch that doesn't exist yet,
+// in a repo that does, starts empty.
+func (o *Overlay) firstBase(ctx context.Context) (CommitInfo, error) {
+	info, err := o.client.Head(ctx, o.branch)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, repoErr := o.client.Branches(ctx, o.branch.In()); repoErr != nil {
+			return info, repoErr
+		}
+		return CommitInfo{Commit: pachclient.Commit{Branch: o.branch}}, nil
+	}
+	return info, err
+}
+
+func (s *Stage) makeBranchDir(b pachclient.Branch, dir string) error {
+	if err := s.d.MkdirAll(dir); err != nil {
+		return err
+	}
+	m, err := json.Marshal(branchMeta{s.Deployment(), b.Project, b.Repo, b.Name})
+	if err != nil {
+		return err
+	}
+	if err := writeDurably(s.d, filepath.Join(dir, "branch.json"), m); err != nil {
+		return err
+	}
+	return s.d.SyncDir(filepath.Dir(dir))
+}
+
+// load brings the overlay to the state last acknowledged: the base, the layers
+// from their journals, and the end of a landing that was interrupted.
+func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) error {
+	m := res.base()
+	if m.Known {
+		start = CommitInfo{Commit: pachclient.Commit{Branch: o.branch, ID: m.Base}, Finished: m.Time}
+	} else {
+		if start.Commit.Zero() && start.Commit.Branch.Repo == "" {
+			info, err := o.firstBase(ctx)
+			if err != nil {
+				return err
+			}
+			start = info
+		}
+		if err := res.update(start, nil, nil); err != nil {
+			return err
+		}
+	}
+	o.base = &base{info: start, r: o.client.At(start.Commit), res: res}
+	o.files.contents = map[uint64]*content{}
+	if err := o.replayLayers(); err != nil {
+		return err
+	}
+	if err := o.collectContents(); err != nil {
+		return err
+	}
+	if err := o.dropLanded(); err != nil {
+		return err
+	}
+	if len(o.layers) == 0 || o.top().sealed {
+		if err := o.pushLayer(); err != nil {
+			return err
+		}
+	}
+	return o.top().j.append(record{Op: opOpen, Text: bootID()})
+}
+
+func (o *Overlay) layerSeqs() ([]uint64, error) {
+	names, err := o.d.ReadDir(o.dir)
+	var out []uint64
+	for _, name := range names {
+		if n, ok := strings.CutPrefix(name, "layer-"); ok {
+			seq, err := strconv.ParseUint(n, 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", filepath.Join(o.dir, name), ErrCorrupt)
+			}
+			out = append(out, seq) // ReadDir sorts, and the numbers have leading zeros
+		}
+	}
+	return out, err
+}
+
+func (o *Overlay) replayLayers() error {
+	seqs, err := o.layerSeqs()
+	if err != nil {
+		return err
+	}
+	power := false // the machine went down since
+	for i, seq := range seqs {
+		o.lastSeq = seq
+		l := newLayer(seq)
+		l.j, err = openJournal(o.d, journalName(o.dir, seq), func(r record) error {
+			if r.Op == opOpen {
+				power = r.Text != bootID()
+			}
+			return l.apply(r, &o.files)
+		})
+		if err != nil {
+			return err
+		}
+		o.layers = append(o.layers, l)
+		if !l.sealed && i < len(seqs)-1 {
+			// Killed while sealing: the layer above was made, and is empty.
+			o.dropFiles(seqs[i+1:])
+			break
+		}
+	}
+	if len(o.layers) == 0 {
+		return o.pushLayer()
+	}
+	return o.settleFiles(power)
+}
+
+func (o *Overlay) dropFiles(seqs []uint64) {
+	for _, seq := range seqs {
+		o.d.Remove(journalName(o.dir, seq))
+		o.lastSeq = max(o.lastSeq, seq)
+	}
+}
+
+// settleFiles decides what each file is after a restart. Nobody has it open
+// any more, so it is complete as it is. After a power cut only what was synced counts.
+func (o *Overlay) settleFiles(power bool) error {
+	if power {
+		if err := o.top().log(&o.files, record{Op: opFellBack}); err != nil {
+			return err
+		}
+	}
+	for _, l := range o.layers {
+		l.root.walk(func(n *node) {
+			if n.kind != fileNode {
+				return
+			}
+			f := n.file
+			if !l.sealed {
+				f.stable, f.isStable = f.im, true
+			}
+			if f.synced == nil || !f.synced.same(f.im) {
+				f.markUnsynced()
+			}
+		})
+	}
+	return nil
+}
+
+// fallBack takes the file to the bytes that are surely on disk: those of its
+// last sync, or of the file below; a file that never was synced is empty.
+func (f *File) fallBack() {
+	switch {
+	case f.synced != nil:
+		f.im = *f.synced
+	case f.lowerPath != "":
+		f.im = image{size: f.lowerSize, lower: f.lowerSize}
+	default:
+		f.im = image{}
+	}
+	if f.isStable {
+		f.stable = f.im
+	}
+}
+
+// collectContents checks that every content that is needed is there, and
+// removes those that nobody needs: what a kill left between two steps.
+func (o *Overlay) collectContents() error {
+	used, frozen := map[string]*content{}, map[*content]bool{}
+	for _, l := range o.layers {
+		l.root.walk(func(n *node) {
+			if n.kind != fileNode {
+				return
+			}
+			for _, im := range []image{n.file.im, n.file.stable} {
+				for _, p := range im.pieces {
+					if p.c != nil {
+						used[p.c.name] = p.c
+						frozen[p.c] = frozen[p.c] || l.sealed
+					}
+				}
+			}
+			for c := range n.file.owned {
+				if used[c.name] == nil {
+					delete(n.file.owned, c)
+				}
+			}
+		})
+	}
+	root := filepath.Join(o.dir, "content")
+	subs, err := o.d.ReadDir(root)
+	if err != nil {
+		return err
+	}
+	for _, sub := range subs {
+		names, err := o.d.ReadDir(filepath.Join(root, sub))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			full := filepath.Join(root, sub, name)
+			id, err := strconv.ParseUint(name, 16, 64)
+			if err != nil {
+				return fmt.Errorf("%s: %w", full, ErrCorrupt)
+			}
+			o.files.lastCont = max(o.files.lastCont, id)
+			if c := used[full]; c != nil {
+				c.d, c.frozen = o.d, frozen[c]
+				delete(used, full)
+			} else if err := o.d.Remove(full); err != nil {
+				return err
+			}
+		}
+	}
+	for name := range used {
+		return fmt.Errorf("%s is missing: %w", name, ErrCorrupt)
+	}
+	o.files.contents = nil
+	return nil
+}
+
+// anythingStaged reads the journals without keeping anything open.
+func (o *Overlay) anythingStaged() (bool, error) {
+	o.files.contents = map[uint64]*content{}
+	seqs, err := o.layerSeqs()
+	if err != nil {
+		return false, err
+	}
+	staged := false
+	for _, seq := range seqs {
+		l := newLayer(seq)
+		f, err := o.d.Open(journalName(o.dir, seq))
+		if err != nil {
+			return false, err
+		}
+		_, err = replay(f, func(r record) error { return l.apply(r, &o.files) })
+		f.Close()
+		if err != nil {
+			return false, err
+		}
+		staged = staged || !l.empty() && l.landed == ""
+	}
+	return staged, nil
+}
+
+// pushLayer puts an empty layer on top.
+func (o *Overlay) pushLayer() error {
+	l, err := o.makeLayer()
+	if err != nil {
+		return err
+	}
+	o.layers = append(o.layers, l)
+	return nil
+}
+
+// makeLayer makes the journal of a layer to come; it is on disk when it returns.
+func (o *Overlay) makeLayer() (*layer, error) {
+	o.mu.Lock()
+	o.lastSeq++
+	l := newLayer(o.lastSeq)
+	o.mu.Unlock()
+	j, err := createJournal(o.d, journalName(o.dir, l.seq))
+	if err != nil {
+		return nil, err
+	}
+	l.j = j
+	if err := j.append(record{Op: opOpen, Text: bootID()}); err != nil {
+		return nil, err
+	}
+	return l, o.d.SyncDir(o.dir)
+}
+
+// bootID tells one run of the machine from the next.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return trimNewline(b)
+}
+
+// close ends the overlay. Files that are still open stay readable where they
+// need no network; nothing can be staged any more.
+func (o *Overlay) close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil
+	}
+	o.closed = true
+	close(o.closing)
+	var errs []error
+	for _, l := range o.layers {
+		if l.j != nil {
+			errs = append(errs, l.j.close())
+		}
+	}
+	if o.base.res != nil {
+		errs = append(errs, o.base.res.close())
+	}
+	return errors.Join(errs...)
+}

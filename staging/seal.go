@@ -1,0 +1,145 @@
+package staging
+
+import (
+	"errors"
+	"time"
+)
+
+// seal freezes what is staged so far as one layer and puts an empty one on top
+// for the writers, who wait for no more than moving the files that are open.
+// It says whether there is anything to land now.
+func (o *Overlay) seal(message string) (bool, error) {
+	o.awaitReleases()
+	o.mu.RLock()
+	needed := o.sealable()
+	o.mu.RUnlock()
+	if needed {
+		l, err := o.makeLayer()
+		if err != nil {
+			return false, err
+		}
+		if err := o.pushOver(l, message); err != nil {
+			return false, err
+		}
+	}
+	return o.syncSealed()
+}
+
+// sealable says whether the top layer holds something that can land: files
+// that are still being written for the first time don't count.
+func (o *Overlay) sealable() bool {
+	some := false
+	o.top().root.walk(func(n *node) {
+		some = some || n.kind == whiteout || n.kind == dirNode && n.made || n.kind == fileNode && n.file.commits()
+	})
+	return some
+}
+
+func (o *Overlay) pushOver(l *layer, message string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return errors.Join(ErrClosed, l.j.close(), o.d.Remove(journalName(o.dir, l.seq)))
+	}
+	old := o.top()
+	now := time.Now()
+	if err := old.j.append(record{Op: opSealed, Text: message, Time: now.UnixNano()}); err != nil {
+		return errors.Join(err, l.j.close(), o.d.Remove(journalName(o.dir, l.seq)))
+	}
+	old.sealed, old.message, old.sealedAt = true, message, now
+	o.layers = append(o.layers, l)
+	var errs []error
+	for f := range o.open {
+		f.mu.Lock()
+		if f.node != nil && f.layer == old {
+			errs = append(errs, o.carry(f, old, l))
+		}
+		f.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// carry moves an open file from a layer that was just sealed to the one above.
+// What the file was at its last close or sync stays behind, frozen; a file
+// that has not come so far leaves nothing. Called with mu and f.mu held.
+func (o *Overlay) carry(f *File, from, to *layer) error {
+	n, p := f.node, f.node.path()
+	stays := f.staged && (f.isStable && (f.moved || f.lowerPath == "" || !f.stable.whole(f.lowerSize)) || !f.isStable && f.moved)
+	changes := f.staged && !(f.isStable && f.stable.same(f.im)) && !(!f.isStable && f.moved && f.im.whole(f.lowerSize))
+	up := &node{name: n.name, kind: fileNode, file: f}
+	below, belowDir := n.below, n.belowDir
+	if stays {
+		z := &File{o: o, id: f.id, node: n, layer: from, moved: f.moved, lower: f.lower, staged: true, attr: f.attr,
+			lowerPath: f.lowerPath, lowerSize: f.lowerSize, lowerHash: f.lowerHash}
+		z.im, z.stable, z.isStable = f.committed(), f.committed(), true
+		for c := range f.owned {
+			c.freeze()
+			z.adopt(c)
+		}
+		z.unsynced = f.unsynced
+		o.files.byID[f.id] = z
+		n.file = z
+		f.lower, f.lowerPath, f.lowerSize, f.lowerHash = frozen{z}, p, z.im.size, [32]byte{}
+		below, belowDir = true, false
+	} else {
+		n.cut()
+		n.parent.prune()
+	}
+	f.moved, f.isStable, f.stable, f.cur, f.staged, f.id = false, false, image{}, nil, false, 0
+	f.drop()
+	f.node, f.layer = up, to
+	if err := to.root.place(p, up, below, belowDir); err != nil {
+		return err
+	}
+	if !changes {
+		f.im = image{size: f.lowerSize, lower: f.lowerSize}
+		return nil
+	}
+	return o.carryChanges(f, to, p, below)
+}
+
+// carryChanges tells the upper layer's journal what the file is there.
+func (o *Overlay) carryChanges(f *File, to *layer, p string, below bool) error {
+	f.id, f.staged = o.files.next(), true
+	o.files.byID[f.id] = f
+	r := record{Op: opAdopt, File: f.id, Path: p, Size: f.lowerSize, Hash: f.lowerHash, End: f.im.size, Lower: f.im.lower}
+	if f.lowerPath != "" {
+		r.Flags = flagBelow
+	}
+	rs := []record{f.attr.put(r)}
+	for _, pc := range f.im.pieces {
+		x := record{Op: opExtent, File: f.id, Off: pc.off, End: pc.end}
+		if pc.c != nil {
+			x.Content = pc.c.id
+			pc.c.freeze()
+		}
+		rs = append(rs, x)
+	}
+	f.unsynced = false
+	f.markUnsynced()
+	return to.j.append(rs...)
+}
+
+// syncSealed makes every sealed layer durable: what is uploaded later can be
+// uploaded again after a power cut. It says whether there is one.
+func (o *Overlay) syncSealed() (bool, error) {
+	var todo []snapshot
+	o.mu.RLock()
+	sealed := o.layers[:len(o.layers)-1]
+	for _, l := range sealed {
+		l.root.walk(func(n *node) {
+			if n.kind == fileNode {
+				todo = n.file.snapshot(todo)
+			}
+		})
+	}
+	o.mu.RUnlock()
+	if len(sealed) == 0 {
+		return false, nil
+	}
+	err := o.syncFiles(todo)
+	for _, l := range sealed {
+		err = errors.Join(err, l.j.sync())
+	}
+	return true, err
+}

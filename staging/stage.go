@@ -1,0 +1,272 @@
+package staging
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"pachfs/pachclient"
+)
+
+// formatVersion is the version of the layout of the state directory.
+const formatVersion = "pachfs-state 1\n"
+
+// Options are what a Stage needs to know besides its directory.
+type Options struct {
+	Client     pachclient.Client
+	Deployment string // which Pachyderm Client speaks to; "" when it can't be reached: then nothing lands until SetDeployment
+	Host       string // goes onto commits as pachfs.host
+	Logger     *slog.Logger
+
+	ReadOnly func(b pachclient.Branch) bool // branches where nothing may be staged; nil: none
+
+	SyncAfter     time.Duration // closed files and journals are on disk that long after their last change; 0: 5 s
+	CommitTimeout time.Duration // a commit fails after that long without progress; 0: 60 s
+	LandTimeout   time.Duration // the deadline of the call that makes the commit; 0: 30 s
+
+	// Changed is called after a branch shows something else than before for a
+	// reason that is not a change made here: paths that others changed, or
+	// that were discarded. A directory stands for all below it. No lock is held.
+	Changed func(b pachclient.Branch, paths []string)
+}
+
+func (o *Options) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&o.SyncAfter, 5*time.Second)
+	set(&o.CommitTimeout, time.Minute)
+	set(&o.LandTimeout, 30*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Changed == nil {
+		o.Changed = func(pachclient.Branch, []string) {}
+	}
+}
+
+// A Stage is a state directory: the staged changes of all branches of a mount.
+// One process holds it at a time.
+type Stage struct {
+	dir  string
+	d    disk
+	opts Options
+	lock *os.File
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu         sync.Mutex // guards what follows; not held across the network
+	overlays   map[pachclient.Branch]*Overlay
+	opening    map[pachclient.Branch]chan struct{}
+	deployment string
+	closed     bool
+}
+
+// Open takes the state directory, and makes it when it is missing. What is
+// staged there is read when its branch is asked for.
+func Open(dir string, o Options) (*Stage, error) {
+	o.defaults()
+	s := &Stage{dir: dir, d: osDisk{}, opts: o, stop: make(chan struct{}), deployment: o.Deployment,
+		overlays: map[pachclient.Branch]*Overlay{}, opening: map[pachclient.Branch]chan struct{}{}}
+	if err := s.d.MkdirAll(filepath.Join(dir, "branches")); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	s.lock = lock
+	if err := s.checkFormat(); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	s.done.Add(2)
+	go s.syncLoop()
+	go s.followLoop()
+	return s, nil
+}
+
+func (s *Stage) checkFormat() error {
+	name := filepath.Join(s.dir, "format")
+	b, err := readAll(s.d, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return writeDurably(s.d, name, []byte(formatVersion))
+	case err != nil:
+		return err
+	case string(b) != formatVersion:
+		return fmt.Errorf("%s: format %q: %w", s.dir, trimNewline(b), ErrNewerFormat)
+	}
+	return nil
+}
+
+// Deployment is the cluster that this stage is for; "" while that is not known.
+func (s *Stage) Deployment() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deployment
+}
+
+// SetDeployment tells which Pachyderm answers, once that is known.
+func (s *Stage) SetDeployment(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deployment = id
+}
+
+// branchMeta says whose changes a branch directory holds.
+type branchMeta struct {
+	Deployment string `json:"deployment"`
+	Project    string `json:"project"`
+	Repo       string `json:"repo"`
+	Branch     string `json:"branch"`
+}
+
+func (s *Stage) branchDir(b pachclient.Branch) string {
+	return filepath.Join(s.dir, "branches", url.PathEscape(b.Project)+"+"+b.Repo+"@"+b.Name)
+}
+
+// Overlay gives the branch with its staged changes; the same one every time.
+// fs.ErrNotExist: no such branch and no such repo, and nothing is staged for it.
+func (s *Stage) Overlay(ctx context.Context, b pachclient.Branch) (*Overlay, error) {
+	for {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return nil, ErrClosed
+		}
+		if o := s.overlays[b]; o != nil {
+			s.mu.Unlock()
+			return o, nil
+		}
+		wait := s.opening[b]
+		if wait == nil {
+			wait = make(chan struct{})
+			s.opening[b] = wait
+			s.mu.Unlock()
+			o, err := s.openOverlay(ctx, b)
+			s.mu.Lock()
+			delete(s.opening, b)
+			if err == nil {
+				s.overlays[b] = o
+			}
+			s.mu.Unlock()
+			close(wait)
+			return o, err
+		}
+		s.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// At gives a commit as a read-only tree.
+func (s *Stage) At(info CommitInfo) *Overlay {
+	o := s.newOverlay(info.Commit.Branch, "")
+	o.readOnly = true
+	o.layers = []*layer{newLayer(0)}
+	o.base = &base{info: info, r: s.opts.Client.At(info.Commit)}
+	return o
+}
+
+func (s *Stage) newOverlay(b pachclient.Branch, dir string) *Overlay {
+	o := &Overlay{branch: b, client: s.opts.Client, d: s.d, dir: dir, opts: s.opts, stage: s,
+		log: s.opts.Logger.With("branch", b.String()), landing: make(chan struct{}, 1),
+		closing: make(chan struct{}), open: map[*File]bool{}}
+	o.files = fileTable{o: o, byID: map[uint64]*File{}}
+	o.landing <- struct{}{}
+	return o
+}
+
+// Overlays gives those that are open, by name.
+func (s *Stage) Overlays() []*Overlay {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*Overlay, 0, len(s.overlays))
+	for _, o := range s.overlays {
+		out = append(out, o)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].branch.String() < out[j].branch.String() })
+	return out
+}
+
+// Kept lists the branches for which something is kept in the state directory.
+func (s *Stage) Kept() ([]pachclient.Branch, error) {
+	names, err := s.d.ReadDir(filepath.Join(s.dir, "branches"))
+	if err != nil {
+		return nil, err
+	}
+	var out []pachclient.Branch
+	for _, name := range names {
+		m, err := s.readMeta(filepath.Join(s.dir, "branches", name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		out = append(out, pachclient.Branch{Project: m.Project, Repo: m.Repo, Name: m.Branch})
+	}
+	return out, nil
+}
+
+func (s *Stage) readMeta(dir string) (m branchMeta, err error) {
+	b, err := readAll(s.d, filepath.Join(dir, "branch.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", dir, err)
+	}
+	return m, err
+}
+
+// syncLoop makes what was closed durable within SyncAfter.
+func (s *Stage) syncLoop() {
+	defer s.done.Done()
+	tick := time.NewTicker(s.opts.SyncAfter / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		for _, o := range s.Overlays() {
+			if err := o.syncClosed(); err != nil {
+				o.log.Error("sync of staged files failed", "err", err)
+			}
+		}
+	}
+}
+
+// Close syncs everything and gives the state directory back. Nothing lands.
+func (s *Stage) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	close(s.stop)
+	s.done.Wait()
+	var errs []error
+	for _, o := range s.Overlays() {
+		errs = append(errs, o.syncClosed(), o.close())
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}
