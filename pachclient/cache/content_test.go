@@ -278,10 +278,7 @@ func TestRandomOperations(t *testing.T) {
 			"/a": random(5<<20+321, seed), "/b": random(chunkSize, seed+1), "/c": random(70_000, seed+2),
 			"/d": random(2*chunkSize, seed+3), "/e": random(1, seed+4), "/f": random(12<<20-1, seed+5),
 		}
-		var names []string
-		for _, name := range []string{"/a", "/b", "/c", "/d", "/e", "/f"} {
-			names = append(names, name)
-		}
+		names := []string{"/a", "/b", "/c", "/d", "/e", "/f"}
 		c := start(t, f, Options{Dir: dir, DiskBytes: 6 << 20, MemoryBytes: leastMemory})
 		c.contents.idle = 20 * time.Millisecond
 		r := c.At(f.commit(1, files))
@@ -331,15 +328,10 @@ func readAround(t *testing.T, r pachclient.Reader, files map[string][]byte, name
 
 func TestStreamsAreBoundedAndIdleOnesClosed(t *testing.T) {
 	f := newFake()
-	files := map[string][]byte{}
-	for i := range 40 {
-		files[string(rune('A'+i))] = nil
-	}
 	data := random(3<<20, 11)
-	other := func(i int) []byte { return append([]byte{byte(i)}, data...) }
 	named := map[string][]byte{}
 	for i := range 40 {
-		named["/"+string(rune('A'+i))] = other(i)
+		named["/"+string(rune('A'+i))] = append([]byte{byte(i)}, data...)
 	}
 	c := start(t, f, Options{MemoryBytes: 16 << 20}) // room for 2 streams
 	c.contents.idle = 50 * time.Millisecond

@@ -152,10 +152,7 @@ func (c *contents) trySource(r *request) (s *stream, room <-chan struct{}, err e
 		c.join(s)
 		return s, nil, nil
 	}
-	how := r.object.choose(r)
-	if how == sequential && !c.makeRoom(&c.streams, 0) {
-		how = wholeChunk
-	}
+	how := c.choose(r)
 	s = newStream(c, r, how)
 	if how != sequential && !c.makeRoom(&c.fetches, s.limit-s.start) {
 		s.cancel()

@@ -10,9 +10,11 @@ import (
 	"pachfs/pachclient"
 )
 
-// errNotKept ends a listing that is not worth keeping, or must not be kept.
-// Who waits for it asks the Reader below.
-var errNotKept = errors.New("listing is not kept")
+// Who gets one of these asks the Reader below.
+var (
+	errNotKept = errors.New("listing is not kept")    // it must not be, or is not worth it
+	errHuge    = errors.New("listing takes too long") // but goes on
+)
 
 // A callbackError is what a caller's own function returned. It goes back to
 // the caller as it is.

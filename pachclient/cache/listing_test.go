@@ -230,14 +230,17 @@ func TestStatOfAHugeDirectoryIsEarly(t *testing.T) {
 	if _, err := r.Stat(ctx, "/d/file-0020000x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
+	if _, err := r.Stat(ctx, "/d/file-0029998"); err != nil || f.stats.Load() != 1 {
+		t.Errorf("%v; want the one name to be asked for, and no wait", err)
+	}
 	close(gate) // the listing goes on by itself, and is kept
+	waitFor(t, func() bool { c.dirs.mu.Lock(); defer c.dirs.mu.Unlock(); return len(c.dirs.known) == 1 })
 	if _, err := r.Stat(ctx, "/d/file-0029999"); err != nil {
 		t.Error(err)
 	}
-	if n := f.lists.Load(); n != 1 {
-		t.Errorf("%d listings", n)
+	if lists, stats := f.lists.Load(), f.stats.Load(); lists != 1 || stats != 1 {
+		t.Errorf("%d listings, %d stats", lists, stats)
 	}
-	waitFor(t, func() bool { c.dirs.mu.Lock(); defer c.dirs.mu.Unlock(); return len(c.dirs.known) == 1 })
 	if used := c.Stats().MemoryUsed; used > 256*30_000 || used < 48*30_000 {
 		t.Errorf("%d bytes for 30,000 entries", used)
 	}

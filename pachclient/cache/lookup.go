@@ -8,6 +8,10 @@ import (
 	"pachfs/pachclient"
 )
 
+// hugeListing is how many entries a lookup waits for. After that it is faster
+// to ask for the one name, and leave the listing to come in its own time.
+const hugeListing = 20_000
+
 // lookup finds one name as soon as it is known to be there or not: in a huge
 // directory that is long before the listing is complete.
 func (l *listing) lookup(ctx context.Context, name string) (pachclient.FileInfo, error) {
@@ -22,6 +26,8 @@ func (l *listing) lookup(ctx context.Context, name string) (pachclient.FileInfo,
 			return info, nil
 		case done:
 			return info, err
+		case len(pages) > hugeListing/pageEntries:
+			return info, errHuge
 		}
 		select {
 		case <-more:

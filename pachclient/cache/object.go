@@ -85,15 +85,19 @@ func (o *object) find(off, skip int64) *stream {
 
 // choose decides how to fetch what nobody has. What fits into one chunk comes
 // as a whole. Who reads from the start, or on from where a read ended, will
-// probably read on. Others get just what they ask for, but a chunk that is
-// asked for twice is worth keeping.
-func (o *object) choose(r *request) how {
-	switch {
-	case o.key.size <= chunkSize:
+// probably read on. Others get just what they ask for; but where chunks are
+// kept, one that is asked for twice comes as a whole, and so does the next one
+// of a reader who finds all streams busy.
+func (c *contents) choose(r *request) how {
+	o := r.object
+	if o.key.size <= chunkSize {
 		return wholeChunk
-	case r.off == 0 || r.goesOn:
+	}
+	readsOn := r.off == 0 || r.goesOn
+	switch {
+	case readsOn && c.makeRoom(&c.streams, 0):
 		return sequential
-	case o.misses.has(r.chunk()):
+	case c.disk != nil && (readsOn || o.misses.has(r.chunk())):
 		return wholeChunk
 	}
 	return exactly

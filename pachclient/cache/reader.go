@@ -24,11 +24,11 @@ func (r *reader) Stat(ctx context.Context, path string) (pachclient.FileInfo, er
 	dir, name := split(path)
 	l := r.join(dir)
 	info, err := l.lookup(ctx, name)
-	r.client.dirs.leave(l, err == nil || errors.Is(err, fs.ErrNotExist))
+	r.client.dirs.leave(l, err == nil || err == fs.ErrNotExist || err == errHuge)
 	switch {
 	case err == nil:
 		return info, nil
-	case errors.Is(err, errNotKept):
+	case err == errNotKept, err == errHuge:
 		return r.Reader.Stat(ctx, path)
 	case errors.Is(err, pachclient.ErrNotDir):
 		err = fs.ErrNotExist
@@ -48,7 +48,7 @@ func (r *reader) List(ctx context.Context, dir string, fn func(pachclient.FileIn
 	if own, ok := err.(callbackError); ok {
 		return own.error
 	}
-	if !errors.Is(err, errNotKept) {
+	if err != errNotKept {
 		return r.wrap("list", dir, err)
 	}
 	return r.Reader.List(ctx, dir, func(f pachclient.FileInfo) error {

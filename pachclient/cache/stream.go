@@ -73,7 +73,7 @@ func (b buffer) end() int64 { return b.off + int64(len(b.data)) }
 func newStream(c *contents, r *request, h how) *stream {
 	s := &stream{
 		contents: c, object: r.object, from: r.from, file: r.file, how: h,
-		start: r.off, limit: r.file.Size, used: time.Now(),
+		start: r.off, limit: r.file.Size, front: r.off + int64(len(r.p)), used: time.Now(),
 		more: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	switch h {
