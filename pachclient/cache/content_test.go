@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -266,64 +265,6 @@ func TestOpenReadsToTheEnd(t *testing.T) {
 	read(t, r, "/empty", nil, 10, 0)
 	read(t, r, "/f", data, 10, int64(len(data)))
 	read(t, r, "/f", data, 10, int64(len(data))+5)
-}
-
-// Many readers of files that are like each other, each byte compared.
-func TestRandomOperations(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	for _, dir := range []string{"", t.TempDir()} {
-		f := newFake()
-		files := map[string][]byte{
-			"/a": random(5<<20+321, seed), "/b": random(chunkSize, seed+1), "/c": random(70_000, seed+2),
-			"/d": random(2*chunkSize, seed+3), "/e": random(1, seed+4), "/f": random(12<<20-1, seed+5),
-		}
-		names := []string{"/a", "/b", "/c", "/d", "/e", "/f"}
-		c := start(t, f, Options{Dir: dir, DiskBytes: 6 << 20, MemoryBytes: leastMemory})
-		c.contents.idle = 20 * time.Millisecond
-		r := c.At(f.commit(1, files))
-		var wg sync.WaitGroup
-		for i := range 6 {
-			wg.Go(func() { readAround(t, r, files, names, rand.New(rand.NewPCG(seed, uint64(i)))) })
-		}
-		wg.Wait()
-		if n := f.mostOpen.Load(); n > 8 {
-			t.Errorf("%d streams were open at once", n)
-		}
-		closeAndCheck(t, c, f)
-		if dir != "" {
-			checkFolder(t, c, dir, 6<<20)
-		}
-	}
-}
-
-func readAround(t *testing.T, r pachclient.Reader, files map[string][]byte, names []string, rnd *rand.Rand) {
-	for range 60 {
-		name := names[rnd.IntN(len(names))]
-		data := files[name]
-		off := rnd.Int64N(int64(len(data)) + 10)
-		size := 1 + rnd.IntN(1<<rnd.IntN(21))
-		switch rnd.IntN(4) {
-		case 0: // from the start
-			off = 0
-			fallthrough
-		case 1: // some reads that follow each other
-			for range rnd.IntN(20) {
-				read(t, r, name, data, size, off)
-				off += int64(size)
-			}
-		case 2: // one that is given up
-			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rnd.IntN(300))*time.Microsecond)
-			p := make([]byte, size)
-			n, _ := r.ReadAt(ctx, info(name, data), p, off)
-			cancel()
-			if !bytes.Equal(p[:n], data[min(off, int64(len(data))):][:n]) {
-				t.Errorf("%s: wrong bytes at %d", name, off)
-			}
-		default:
-			read(t, r, name, data, size, off)
-		}
-	}
 }
 
 func TestStreamsAreBoundedAndIdleOnesClosed(t *testing.T) {

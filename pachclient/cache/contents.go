@@ -58,7 +58,7 @@ func (c *contents) readAt(ctx context.Context, from pachclient.Reader, f pachcli
 	}
 	want := p[:min(int64(len(p)), f.Size-off)]
 	o, goesOn := c.visit(f, off, int64(len(want)))
-	for n < len(want) && err == nil {
+	for err = ctx.Err(); n < len(want) && err == nil; {
 		at := off + int64(n)
 		end := min((at/chunkSize+1)*chunkSize-off, int64(len(want)))
 		r := request{object: o, from: from, file: f, p: want[n:end], off: at, goesOn: goesOn || n > 0}

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -242,13 +243,9 @@ var errAway = errors.New("server is away")
 // random gives n bytes that differ from all others.
 func random(n int, seed uint64) []byte {
 	p := make([]byte, n)
-	src := rand.New(rand.NewPCG(seed, seed))
-	for i := 0; i+8 <= n; i += 8 {
-		v := src.Uint64()
-		for j := range 8 {
-			p[i+j] = byte(v >> (8 * j))
-		}
-	}
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	rand.NewChaCha8(key).Read(p)
 	return p
 }
 

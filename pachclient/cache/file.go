@@ -22,9 +22,6 @@ func (f *file) Read(p []byte) (int, error) {
 	if f.closed {
 		return 0, f.reader.wrap("read", f.info.Path, fs.ErrClosed)
 	}
-	if err := f.ctx.Err(); err != nil {
-		return 0, f.reader.wrap("read", f.info.Path, err)
-	}
 	n, err := f.reader.ReadAt(f.ctx, f.info, p, f.off)
 	f.off += int64(n)
 	if n > 0 && err == io.EOF {

@@ -21,6 +21,9 @@ type reader struct {
 // Stat asks the listing of the parent, which knows what is missing, too. A
 // parent that is a file or missing has no children.
 func (r *reader) Stat(ctx context.Context, path string) (pachclient.FileInfo, error) {
+	if err := ctx.Err(); err != nil {
+		return pachclient.FileInfo{}, r.wrap("stat", path, err)
+	}
 	dir, name := split(path)
 	l := r.join(dir)
 	info, err := l.lookup(ctx, name)
@@ -39,6 +42,9 @@ func (r *reader) Stat(ctx context.Context, path string) (pachclient.FileInfo, er
 // List gives entries while they arrive. If the listing turns out to be nothing
 // to keep, the rest comes from below without a copy here.
 func (r *reader) List(ctx context.Context, dir string, fn func(pachclient.FileInfo) error) error {
+	if err := ctx.Err(); err != nil {
+		return r.wrap("list", dir, err)
+	}
 	l := r.join(dir)
 	last, err := l.each(ctx, fn)
 	r.client.dirs.leave(l, false)
@@ -80,8 +86,13 @@ func (r *reader) join(dir string) *listing {
 	return r.client.dirs.join(dirKey{project, c.Branch.Repo, c.ID, dir}, fetch)
 }
 
+// direct says whether a read can't be answered here.
+func direct(f pachclient.FileInfo, off int64) bool {
+	return f.Dir || off < 0 || f.Hash.Zero() && f.Size > 0
+}
+
 func (r *reader) ReadAt(ctx context.Context, f pachclient.FileInfo, p []byte, off int64) (int, error) {
-	if f.Dir || f.Hash.Zero() || off < 0 {
+	if direct(f, off) {
 		return r.Reader.ReadAt(ctx, f, p, off)
 	}
 	n, err := r.client.contents.readAt(ctx, r.Reader, f, p, off)
@@ -93,7 +104,7 @@ func (r *reader) ReadAt(ctx context.Context, f pachclient.FileInfo, p []byte, of
 
 // Open reads through ReadAt, which keeps a stream for whoever reads on.
 func (r *reader) Open(ctx context.Context, f pachclient.FileInfo, off int64) (io.ReadCloser, error) {
-	if f.Dir || f.Hash.Zero() || off < 0 {
+	if direct(f, off) {
 		return r.Reader.Open(ctx, f, off)
 	}
 	return &file{ctx: ctx, reader: r, info: f, off: off}, nil
