@@ -134,3 +134,41 @@ func TestRandomFaults(t *testing.T) {
 	}
 	closeAndCheck(t, c, f)
 }
+
+// Listings give way to streams, and come back. What is just changing hands may
+// be counted twice for a moment: a chunk or two.
+func TestMemoryIsKept(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	f := newFake()
+	files := randomFiles(seed)
+	c := start(t, f, Options{Dir: t.TempDir(), DiskBytes: 6 << 20, MemoryBytes: leastMemory})
+	w := world{t: t, files: files, r: c.At(f.commit(1, files))}
+	stop, peak := make(chan struct{}), int64(0)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for commit := 2; ; commit++ {
+			select {
+			case <-stop:
+				return
+			default:
+				listAll(t, c.At(f.commit(commit, lots)), "/d")
+			}
+		}
+	})
+	wg.Go(func() {
+		for range 500 {
+			peak = max(peak, c.Stats().MemoryUsed)
+			time.Sleep(time.Millisecond)
+		}
+	})
+	w.run(seed, 6, 20)
+	close(stop)
+	wg.Wait()
+	if peak > leastMemory+2*chunkSize || peak < leastMemory/2 {
+		t.Errorf("%d bytes at most, of %d", peak, leastMemory)
+	}
+	closeAndCheck(t, c, f)
+}
+
+var lots = huge(5000)
