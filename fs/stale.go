@@ -1,0 +1,96 @@
+package fs
+
+import (
+	"path"
+	"strings"
+
+	"pachfs/pachclient"
+)
+
+// A Notice is something that the kernel must forget about an inode: its
+// attributes, or with Data, of a directory, its listing too. Entries are never
+// invalidated, nor are the pages of files.
+type Notice struct {
+	Ino  Ino
+	Data bool
+}
+
+// Notices tells the shell that there is something to send; Take gives it.
+func (t *Tree) Notices() <-chan struct{} { return t.notices }
+
+// Take gives the notices that have come together.
+func (t *Tree) Take() []Notice {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := t.pending
+	t.pending = nil
+	return out
+}
+
+// Changed hears that paths of a branch show something else now, for another
+// reason than a request of the kernel. It is what staging.Options.Changed wants.
+func (t *Tree) Changed(b pachclient.Branch, paths []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	root := t.inodes[Root].children[b.String()]
+	if root == nil {
+		return
+	}
+	listings := map[*inode]bool{}
+	for _, p := range paths {
+		dir := root
+		rest := strings.TrimPrefix(path.Clean(p), "/")
+		for rest != "" {
+			listings[dir] = true
+			var name string
+			name, rest, _ = strings.Cut(rest, "/")
+			n := dir.children[name]
+			if n == nil {
+				dir = nil
+				break
+			}
+			if rest == "" || !n.dir {
+				t.changed(n)
+			}
+			dir = n
+		}
+		if dir == root { // all of it
+			t.changed(root)
+		}
+	}
+	for n := range listings {
+		t.notify(Notice{n.ino, true})
+	}
+}
+
+// changed deals with an inode whose path was named, and all below it. Called with mu held.
+func (t *Tree) changed(n *inode) {
+	for _, c := range n.children {
+		t.changed(c)
+	}
+	if n.dir { // it may be a directory still; if not, the next look at it says so
+		t.notify(Notice{n.ino, true})
+		return
+	}
+	t.supersede(n)
+}
+
+// supersede takes a number off its path: what is there now gets another one.
+// Called with mu held.
+func (t *Tree) supersede(n *inode) {
+	if n.stale {
+		return
+	}
+	n.leave()
+	n.stale = true
+	t.notify(Notice{n.ino, false})
+}
+
+// notify puts a notice on the list. Called with mu held.
+func (t *Tree) notify(x Notice) {
+	t.pending = append(t.pending, x)
+	select {
+	case t.notices <- struct{}{}:
+	default:
+	}
+}
