@@ -1,0 +1,43 @@
+// Package embedded is a Pachyderm in one process on one directory. It serves
+// the gRPC API of pachd 2.11 as far as a mount, pachctl's file commands and
+// the tests of this project need it: the default without a cluster, and the
+// server that tests run against. What docs of Pachyderm call a cluster is a
+// [Server] here.
+//
+// # On disk
+//
+//	DIR/lock     held with flock(2) while a server is open; has its pid
+//	DIR/meta.db  a bbolt database: names, commits, file sets, tree nodes
+//	DIR/blobs/   file contents, see package content
+//
+// The database has these buckets. Records are JSON (see records.go), numbers
+// are big endian.
+//
+//	meta        "format", "deployment", "cluster", "clean", "linked"
+//	projects    NAME -> project
+//	repos       PROJECT/NAME.TYPE -> repo
+//	branches    PROJECT/NAME.TYPE@BRANCH -> branch
+//	commits     PROJECT/NAME.TYPE@ID -> commit
+//	order       PROJECT/NAME.TYPE@number -> ID, the commits of a repo as they came
+//	sets        ID@PROJECT/NAME.TYPE -> nothing, the commits of a commit set
+//	filesets    ID -> file set
+//	pending     key of a commit that is finishing -> nothing
+//	nodes       number -> tree node, see package tree
+//
+// # Invariants
+//
+// Content is on disk before the transaction that refers to it; one RPC changes
+// the database in one transaction; a transaction is synced before its RPC is
+// answered. So a commit that was answered is there after a power cut, and one
+// that was not is there whole or not at all. Blobs and nodes never change.
+// Those that nothing refers to any more (they belonged to an upload that
+// failed, a set that expired, a commit that was dropped) stay until a
+// collection, which runs only while no RPC reads or writes files.
+// [Server.Check] verifies all of it.
+//
+// Unlike pachd, a commit is compacted and validated in the transaction that
+// ends it: its content and its error are known at once, and it is finishing
+// only for as long as [Options.FinishDelay] says. Append to a file always
+// gives the hash that one write would have given. The change set of a stream
+// (not its bytes) is held in memory, some 300 bytes a path.
+package embedded

@@ -1,0 +1,272 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"pachfs/pachclient/embedded/internal/tree"
+	"pachfs/pachclient/pfspb/pfs"
+)
+
+// A snapshot is a tree that is read: that of a commit or of a file set.
+type snapshot struct {
+	ref       *pfs.Commit // as answers name it
+	asked     string      // the ID in the request, for errors
+	repo      string
+	rec       *commitRec // nil for a file set
+	committed *timestamppb.Timestamp
+	tree      tree.Dir
+}
+
+// snapshot resolves what a request reads. A finishing commit is waited for.
+func (s *Server) snapshot(ctx context.Context, ref *pfs.Commit) (*snapshot, error) {
+	r, err := commitRepo(ref)
+	if err != nil {
+		return nil, err
+	}
+	if r.Name == fileSetRepo {
+		set, err := s.fileSet(ref.Id)
+		if err != nil {
+			return nil, err
+		}
+		return &snapshot{ref: fileSetCommit(ref.Id), asked: ref.Id, repo: defaultProject + "/" + fileSetRepo, tree: set.Files}, nil
+	}
+	var c *commitRec
+	err = s.view(func(t *tx) error {
+		if c, err = t.resolve(ref); err == nil {
+			err = t.checkBase(c)
+		}
+		return err
+	})
+	if err == nil && !c.open() {
+		c, err = s.lookCommit(ctx, c.Repo.commit(c.ID), pfs.CommitState_FINISHED)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return snapshotOf(c, ref.Id), nil
+}
+
+func snapshotOf(c *commitRec, asked string) *snapshot {
+	n := &snapshot{ref: c.Repo.commit(c.ID), asked: asked, repo: c.Repo.String(), rec: c, tree: c.Tree}
+	if !c.Finishing.IsZero() {
+		n.committed = timestamppb.New(c.Finishing)
+	}
+	return n
+}
+
+// snapshotFile resolves the commit of a file in a request, and cleans the path.
+func (s *Server) snapshotFile(ctx context.Context, f *pfs.File) (*snapshot, string, error) {
+	if f == nil {
+		return nil, "", unknown("file cannot be nil")
+	}
+	n, err := s.snapshot(ctx, f.Commit)
+	return n, cleanPath(f.Path), err
+}
+
+func (n *snapshot) noFile(path string) error {
+	return notFound("file %s not found in repo %s at commit %s", path, n.repo, n.asked)
+}
+
+// find looks up a path.
+func (s *Server) find(n *snapshot, path, datum string) (tree.Found, error) {
+	return tree.Find(nodes{s}, n.tree, path[1:], datum)
+}
+
+// info describes an entry.
+func (s *Server) info(n *snapshot, key string, e *tree.Entry) (*pfs.FileInfo, error) {
+	path, datum := tree.Path(key)
+	info := &pfs.FileInfo{
+		File:      &pfs.File{Commit: n.ref, Path: path, Datum: datum},
+		Committed: n.committed,
+		FileType:  pfs.FileType_FILE,
+		SizeBytes: e.File.Size,
+		Hash:      e.File.Hash[:],
+	}
+	if e.IsDir {
+		hash, err := s.hashes.Of(nodes{s}, e.Dir, key)
+		if err != nil {
+			return nil, err
+		}
+		info.FileType, info.SizeBytes, info.Hash = pfs.FileType_DIR, e.Dir.Size, hash[:]
+	}
+	return info, nil
+}
+
+// InspectFile tells about one path.
+func (s *Server) InspectFile(ctx context.Context, req *pfs.InspectFileRequest) (*pfs.FileInfo, error) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	n, path, err := s.snapshotFile(ctx, req.File)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.find(n, path, req.File.Datum)
+	switch {
+	case err != nil:
+		return nil, err
+	case f.Dir != nil:
+		return s.info(n, f.DirKey, f.Dir)
+	case f.File != nil:
+		return s.info(n, f.FileKey, f.File)
+	}
+	return nil, n.noFile(path)
+}
+
+// ListFile lists what is directly in a directory, or tells about a file.
+func (s *Server) ListFile(req *pfs.ListFileRequest, stream grpc.ServerStreamingServer[pfs.FileInfo]) error {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	n, path, err := s.snapshotFile(stream.Context(), req.File)
+	if err != nil {
+		return err
+	}
+	p, err := newPager(req.Number, req.Reverse, req.PaginationMarker.GetPath(), func(key string, e *tree.Entry) error {
+		info, err := s.info(n, key, e)
+		if err != nil {
+			return err
+		}
+		return stream.Send(info)
+	})
+	if err != nil {
+		return err
+	}
+	f, err := s.find(n, path, req.File.Datum)
+	if err != nil {
+		return err
+	}
+	return p.run(func() error {
+		if f.File != nil {
+			if err := p.visit(f.FileKey, f.File); err != nil {
+				return err
+			}
+		}
+		if f.Dir == nil {
+			return nil
+		}
+		return tree.List(nodes{s}, f.Dir.Dir, f.DirKey, p.after(f.DirKey), p.visit)
+	})
+}
+
+// WalkFile lists a path and all that is below it.
+func (s *Server) WalkFile(req *pfs.WalkFileRequest, stream grpc.ServerStreamingServer[pfs.FileInfo]) error {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	n, path, err := s.snapshotFile(stream.Context(), req.File)
+	if err != nil {
+		return err
+	}
+	p, err := newPager(req.Number, req.Reverse, req.PaginationMarker.GetPath(), func(key string, e *tree.Entry) error {
+		info, err := s.info(n, key, e)
+		if err != nil {
+			return err
+		}
+		return stream.Send(info)
+	})
+	if err != nil {
+		return err
+	}
+	f, err := s.find(n, path, req.File.Datum)
+	if err != nil {
+		return err
+	}
+	if f.File == nil && f.Dir == nil && path != "/" {
+		return notFound("commit/%s does not contain item: (%s)", n.ref.Id, path)
+	}
+	return p.run(func() error {
+		if f.File != nil {
+			if err := p.visit(f.FileKey, f.File); err != nil {
+				return err
+			}
+		}
+		if f.Dir == nil {
+			return nil
+		}
+		if err := p.visit(f.DirKey, f.Dir); err != nil {
+			return err
+		}
+		return tree.Walk(nodes{s}, f.Dir.Dir, f.DirKey, p.after(f.DirKey), p.visit)
+	})
+}
+
+// maxPage is how many files a page may have.
+const maxPage = 100_000
+
+// A pager cuts a page out of a listing: number entries behind the marker, or
+// with reverse before it, the last ones first.
+type pager struct {
+	number  int64
+	reverse bool
+	marker  string
+	send    tree.Visit
+	sent    int64
+	last    []pagerEntry // with reverse: the newest of them at pos-1
+	pos     int
+}
+
+type pagerEntry struct {
+	key string
+	e   tree.Entry
+}
+
+func newPager(number int64, reverse bool, marker string, send tree.Visit) (*pager, error) {
+	switch {
+	case number > maxPage:
+		return nil, unknown("cannot return more than %d files at a time", maxPage)
+	case reverse && number <= 0:
+		return nil, unknown("number must be > 0 when reverse is true")
+	}
+	return &pager{number: number, reverse: reverse, marker: marker, send: send}, nil
+}
+
+// after gives the key, counted from a directory, behind which the page begins.
+func (p *pager) after(dirKey string) string {
+	dir := "/" + dirKey
+	if p.reverse || len(p.marker) <= len(dir) || p.marker[:len(dir)] != dir {
+		return ""
+	}
+	return p.marker[len(dir):]
+}
+
+func (p *pager) visit(key string, e *tree.Entry) error {
+	path, _ := tree.Path(key)
+	if p.reverse {
+		if p.marker != "" && path >= p.marker {
+			return errStop
+		}
+		if int64(len(p.last)) < p.number {
+			p.last = append(p.last, pagerEntry{key, *e})
+		} else {
+			p.last[p.pos] = pagerEntry{key, *e}
+		}
+		p.pos = (p.pos + 1) % int(p.number)
+		return nil
+	}
+	if p.marker != "" && path <= p.marker {
+		return nil
+	}
+	if err := p.send(key, e); err != nil {
+		return err
+	}
+	if p.sent++; p.number > 0 && p.sent >= p.number {
+		return errStop
+	}
+	return nil
+}
+
+// run lists, and then sends what is sent last.
+func (p *pager) run(list func() error) error {
+	if err := list(); err != nil && err != errStop {
+		return err
+	}
+	for i := range p.last {
+		at := (p.pos - 1 - i + 2*len(p.last)) % len(p.last)
+		if err := p.send(p.last[at].key, &p.last[at].e); err != nil {
+			return fmt.Errorf("send page: %w", err)
+		}
+	}
+	return nil
+}
