@@ -2,6 +2,7 @@ package staging
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -186,3 +187,32 @@ func (o *Overlay) releasing() bool {
 	}
 	return false
 }
+
+// Hash is that of the committed bytes, while the file is nothing else.
+func (f *File) Hash() pachclient.Hash {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.changed() {
+		return pachclient.Hash{}
+	}
+	return f.lowerHash
+}
+
+// Local says whether [off, end) can be read without the network.
+func (f *File) Local(off, end int64) bool {
+	f.mu.Lock()
+	im := f.im
+	f.mu.Unlock()
+	local := true
+	im.each(off, end, func(_, _ int64, src source, _ *content) error {
+		local = local && src != fromLower
+		return nil
+	})
+	return local
+}
+
+// Fixed says whether the tree never changes: it is a commit, not a branch.
+func (o *Overlay) Fixed() bool { return o.dir == "" }
+
+// IsExist says whether err is that something is there already.
+func IsExist(err error) bool { return errors.Is(err, fs.ErrExist) }

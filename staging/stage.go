@@ -270,3 +270,6 @@ func (s *Stage) Close() error {
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }
+
+// Dir is the state directory.
+func (s *Stage) Dir() string { return s.dir }

@@ -85,3 +85,17 @@ func (o *Overlay) syncFiles(todo []snapshot) (err error) {
 	}
 	return err
 }
+
+// Sync returns when every name that was made, moved or removed so far is on disk.
+func (o *Overlay) Sync() error {
+	o.mu.RLock()
+	layers := slices.Clone(o.layers)
+	o.mu.RUnlock()
+	var errs []error
+	for _, l := range layers {
+		if l.j != nil {
+			errs = append(errs, l.j.sync())
+		}
+	}
+	return errors.Join(errs...)
+}
