@@ -91,10 +91,7 @@ func (t *tx) roots(fn func(what string, d tree.Dir) error) error {
 		if err := decodeRecord(bucketCommits, key, data, &c); err != nil {
 			return err
 		}
-		if err := fn("commit "+key, c.Tree); err != nil {
-			return err
-		}
-		return fn("commit "+key+" (base)", c.Base)
+		return each(fn, "commit "+key, c.Tree, c.Base, c.Own.Files, c.Own.Deletes)
 	})
 	if err != nil {
 		return err
@@ -104,11 +101,17 @@ func (t *tx) roots(fn func(what string, d tree.Dir) error) error {
 		if err := decodeRecord(bucketFileSets, id, data, &r); err != nil {
 			return err
 		}
-		if err := fn("file set "+id, r.Files); err != nil {
+		return each(fn, "file set "+id, r.Does.Files, r.Does.Deletes)
+	})
+}
+
+func each(fn func(what string, d tree.Dir) error, what string, dirs ...tree.Dir) error {
+	for _, d := range dirs {
+		if err := fn(what, d); err != nil {
 			return err
 		}
-		return fn("file set "+id+" (deletes)", r.Deletes)
-	})
+	}
+	return nil
 }
 
 // collect removes nodes and blobs that nothing refers to. The gate is locked:

@@ -33,6 +33,11 @@ func (t *tx) remove(c *commitRec) error {
 			return err
 		}
 		child.Parent = c.Parent
+		if c.Error == "" {
+			if err := t.inherit(c, child); err != nil {
+				return err
+			}
+		}
 		if err := t.putCommit(child); err != nil {
 			return err
 		}
@@ -56,6 +61,16 @@ func (t *tx) remove(c *commitRec) error {
 	}
 	t.s.dirty.set(true)
 	return t.forget(c.Repo, c.ID, number(c.Seq))
+}
+
+// inherit adds to a child what its parent, which goes, has changed.
+func (t *tx) inherit(parent, child *commitRec) error {
+	changes, err := child.Own.changes(t)
+	if err != nil {
+		return err
+	}
+	child.Own, _, err = t.overlay(parent.Own, changes)
+	return err
 }
 
 // drop deletes a commit together with what it changed.
@@ -96,6 +111,8 @@ func (s *Server) DropCommit(ctx context.Context, req *pfs.DropCommitRequest) (*p
 
 // SquashCommit deletes a commit whose content its children keep.
 func (s *Server) SquashCommit(ctx context.Context, req *pfs.SquashCommitRequest) (*pfs.SquashCommitResponse, error) {
+	s.gate.RLock() // children inherit: trees are written
+	defer s.gate.RUnlock()
 	return &pfs.SquashCommitResponse{}, s.update(ctx, func(t *tx) error {
 		c, err := t.resolve(req.Commit)
 		if err != nil {
@@ -117,6 +134,8 @@ func (s *Server) DropCommitSet(ctx context.Context, req *pfs.DropCommitSetReques
 
 // SquashCommitSet squashes all commits of a set; there may be none.
 func (s *Server) SquashCommitSet(ctx context.Context, req *pfs.SquashCommitSetRequest) (*emptypb.Empty, error) {
+	s.gate.RLock() // children inherit: trees are written
+	defer s.gate.RUnlock()
 	return &emptypb.Empty{}, s.update(ctx, func(t *tx) error {
 		return t.eachOfSet(req.CommitSet.GetId(), t.squash)
 	})

@@ -104,7 +104,7 @@ func (s *Server) ClearCommit(ctx context.Context, req *pfs.ClearCommitRequest) (
 			return unknown("cannot clear finished commit")
 		}
 		s.dirty.set(true)
-		c.Tree, c.Invalid = c.Base, false
+		c.Tree, c.Own, c.Invalid = c.Base, layer{}, false
 		return t.putCommit(c)
 	})
 }

@@ -177,11 +177,9 @@ func (s *Server) FindCommits(req *pfs.FindCommitsRequest, stream grpc.ServerStre
 	}
 	searched, found := uint32(0), uint32(0)
 	for {
-		last := c
-		var base tree.Dir
 		var parent *commitRec
 		err := s.view(func(t *tx) (err error) {
-			if base, err = t.builtOn(c); err == nil && c.Parent != "" {
+			if c.Parent != "" {
 				parent, err = t.commit(c.Repo, c.Parent)
 			}
 			return err
@@ -189,7 +187,7 @@ func (s *Server) FindCommits(req *pfs.FindCommitsRequest, stream grpc.ServerStre
 		if err != nil {
 			return err
 		}
-		touched, err := s.touches(base, c.Tree, req.FilePath)
+		touched, err := s.touches(c.Own, req.FilePath)
 		if err != nil {
 			return fmt.Errorf("search commit %s: %w", c, err)
 		}
@@ -202,25 +200,22 @@ func (s *Server) FindCommits(req *pfs.FindCommitsRequest, stream grpc.ServerStre
 		}
 		searched++
 		if parent == nil || req.Limit > 0 && found >= req.Limit {
-			end := &pfs.FindCommitsResponse_LastSearchedCommit{LastSearchedCommit: last.Repo.commit(last.ID)}
+			end := &pfs.FindCommitsResponse_LastSearchedCommit{LastSearchedCommit: c.Repo.commit(c.ID)}
 			return stream.Send(&pfs.FindCommitsResponse{Result: end, CommitsSearched: searched})
 		}
 		c = parent
 	}
 }
 
-// touches says whether a file was written or deleted between two trees.
-func (s *Server) touches(a, b tree.Dir, path string) (bool, error) {
-	if len(path) < 2 || path[0] != '/' || a.Root == b.Root {
+// touches says whether a layer puts or deletes a file.
+func (s *Server) touches(l layer, path string) (bool, error) {
+	if len(path) < 2 || path[0] != '/' {
 		return false, nil
 	}
-	x, err := tree.Lookup(nodes{s}, a, path[1:])
-	if err != nil {
-		return false, err
+	put, err := tree.Lookup(nodes{s}, l.Files, path[1:])
+	if err != nil || put != nil {
+		return put != nil, err
 	}
-	y, err := tree.Lookup(nodes{s}, b, path[1:])
-	if err != nil || x == nil || y == nil {
-		return (x == nil) != (y == nil), err
-	}
-	return !x.IsDir && !y.IsDir && !sameFile(x, y), nil
+	deleted, err := tree.Lookup(nodes{s}, l.Deletes, path[1:])
+	return deleted != nil, err
 }

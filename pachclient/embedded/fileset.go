@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"pachfs/pachclient/embedded/internal/content"
 	"pachfs/pachclient/embedded/internal/tree"
 	"pachfs/pachclient/pfspb/pfs"
 )
@@ -17,6 +16,8 @@ import (
 const (
 	setTTL    = 10 * time.Minute
 	maxSetTTL = 30 * time.Minute
+
+	maxComposeTTL = 100 * 365 * 24 * 3600 // seconds; pachd has no limit here, a Duration has
 )
 
 // checkSetID accepts what has the form of a file set's ID.
@@ -68,46 +69,13 @@ func fileSetCommit(id string) *pfs.Commit {
 
 // newFileSet makes a file set of sorted changes.
 func (t *tx) newFileSet(changes []tree.Change, ttl time.Duration) (string, error) {
-	var puts, deletes []tree.Change
-	for _, c := range changes {
-		if c.File != nil {
-			puts = append(puts, c)
-		} else {
-			deletes = append(deletes, tree.Change{Key: c.Key, File: &content.Empty})
-		}
-	}
-	r := &fileSetRec{}
-	var err error
-	if r.Files, _, err = tree.Apply(t, tree.Dir{}, puts); err != nil {
+	does, _, err := t.overlay(layer{}, changes)
+	if err != nil {
 		return "", err
 	}
-	if r.Deletes, _, err = tree.Apply(t, tree.Dir{}, deletes); err != nil {
-		return "", err
-	}
+	r := &fileSetRec{Does: does}
 	err = t.putFileSet(r, ttl)
 	return r.ID, err
-}
-
-// changes gives what a file set does, sorted.
-func (r *fileSetRec) changes(src tree.Source) ([]tree.Change, error) {
-	changes := make([]tree.Change, 0, r.Files.Files+r.Deletes.Files)
-	err := tree.Walk(src, r.Files, "", "", func(key string, e *tree.Entry) error {
-		if !e.IsDir {
-			changes = append(changes, tree.Change{Key: key, Del: e.Replace && !r.Total, File: &e.File})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	err = tree.Walk(src, r.Deletes, "", "", func(key string, e *tree.Entry) error {
-		if !e.IsDir {
-			changes = append(changes, tree.Change{Key: key, Del: true})
-		}
-		return nil
-	})
-	sortChanges(changes)
-	return changes, err
 }
 
 // CreateFileSet takes changes as ModifyFile does and keeps them as a file set.
@@ -118,22 +86,16 @@ func (s *Server) CreateFileSet(stream grpc.ClientStreamingServer[pfs.ModifyFileR
 	if err != nil {
 		return err
 	}
-	id, err := s.storeFileSet(stream.Context(), changes, setTTL)
-	if err != nil {
-		return err
-	}
-	return stream.SendAndClose(&pfs.CreateFileSetResponse{FileSetId: id})
-}
-
-func (s *Server) storeFileSet(ctx context.Context, changes []tree.Change, ttl time.Duration) (id string, err error) {
-	err = s.update(ctx, func(t *tx) error {
-		id, err = t.newFileSet(changes, ttl)
+	id := ""
+	err = s.update(stream.Context(), func(t *tx) error {
+		id, err = t.newFileSet(changes, setTTL)
 		return err
 	})
 	if err != nil {
 		s.dirty.set(true)
+		return err
 	}
-	return id, err
+	return stream.SendAndClose(&pfs.CreateFileSetResponse{FileSetId: id})
 }
 
 // GetFileSet makes a file set of a commit: of all that is in it, or of what it
@@ -150,65 +112,15 @@ func (s *Server) GetFileSet(ctx context.Context, req *pfs.GetFileSetRequest) (*p
 		if err := t.checkBase(c); err != nil {
 			return err
 		}
+		r := &fileSetRec{Does: c.Own}
 		if req.Type == pfs.GetFileSetRequest_TOTAL {
-			r := &fileSetRec{Files: c.Tree, Total: true}
-			err = t.putFileSet(r, setTTL)
-			resp.FileSetId = r.ID
-			return err
+			r = &fileSetRec{Does: layer{Files: c.Tree}, Total: true}
 		}
-		changes, err := t.ownChanges(c)
-		if err != nil {
-			return err
-		}
-		resp.FileSetId, err = t.newFileSet(changes, setTTL)
+		err = t.putFileSet(r, setTTL)
+		resp.FileSetId = r.ID
 		return err
 	})
 	return resp, prefixed("get file set", err)
-}
-
-// builtOn gives the tree that a commit was built on.
-func (t *tx) builtOn(c *commitRec) (tree.Dir, error) {
-	if c.Parent == "" {
-		return tree.Dir{}, nil
-	}
-	p, err := t.commit(c.Repo, c.Parent)
-	if err != nil || p == nil {
-		return tree.Dir{}, err
-	}
-	return p.Base, nil
-}
-
-// ownChanges gives what a commit does to the tree it was built on.
-func (t *tx) ownChanges(c *commitRec) ([]tree.Change, error) {
-	base, err := t.builtOn(c)
-	if err != nil {
-		return nil, err
-	}
-	var changes []tree.Change
-	err = tree.Diff(t, base, c.Tree, "", func(key string, a, b *tree.Entry) error {
-		switch {
-		case a != nil && a.IsDir || b != nil && b.IsDir:
-		case b == nil:
-			changes = append(changes, tree.Change{Key: key, Del: true})
-		case a == nil || !sameFile(a, b):
-			changes = append(changes, tree.Change{Key: key, Del: true, File: &b.File})
-		}
-		return nil
-	})
-	return changes, err
-}
-
-// sameFile says whether two entries are the same write of a file.
-func sameFile(a, b *tree.Entry) bool {
-	if a.File.Hash != b.File.Hash || len(a.File.Chunks) != len(b.File.Chunks) {
-		return false
-	}
-	for i, c := range a.File.Chunks {
-		if d := b.File.Chunks[i]; c.Blob() != d.Blob() || c.Off != d.Off {
-			return false
-		}
-	}
-	return true
 }
 
 // AddFileSet applies a file set to an open commit.
@@ -273,34 +185,34 @@ func (s *Server) RenewFileSet(ctx context.Context, req *pfs.RenewFileSetRequest)
 func (s *Server) ComposeFileSet(ctx context.Context, req *pfs.ComposeFileSetRequest) (*pfs.CreateFileSetResponse, error) {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
-	w := s.content.NewWriter()
-	var all []tree.Change
-	for _, id := range req.FileSetIds {
-		var r *fileSetRec
-		err := s.view(func(t *tx) (err error) {
-			r, err = t.fileSet(id)
-			return err
-		})
-		if err == nil && r == nil {
-			err = unknown("the operation would create a dangling reference")
+	ttl := time.Duration(min(max(req.TtlSeconds, 0), maxComposeTTL)) * time.Second
+	resp := &pfs.CreateFileSetResponse{}
+	return resp, s.update(ctx, func(t *tx) error {
+		made := &fileSetRec{}
+		for i, id := range req.FileSetIds {
+			r, err := t.fileSet(id)
+			if err == nil && r == nil {
+				err = unknown("the operation would create a dangling reference")
+			}
+			if err != nil {
+				return err
+			}
+			if i == 0 && !r.Total {
+				made.Does = r.Does
+				continue
+			}
+			changes, err := r.changes(t)
+			if err != nil {
+				return err
+			}
+			if made.Does, _, err = t.overlay(made.Does, changes); err != nil {
+				return fmt.Errorf("compose: %w", err)
+			}
 		}
-		if err != nil {
-			return nil, err
-		}
-		changes, err := r.changes(nodes{s})
-		if err == nil {
-			all, err = compose(all, changes, w)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("compose: %w", err)
-		}
-	}
-	if err := w.Sync(); err != nil {
-		return nil, err
-	}
-	ttl := time.Duration(min(max(req.TtlSeconds, 0), int64(100*365*24*3600))) * time.Second
-	id, err := s.storeFileSet(ctx, all, ttl)
-	return &pfs.CreateFileSetResponse{FileSetId: id}, err
+		err := t.putFileSet(made, ttl)
+		resp.FileSetId = made.ID
+		return err
+	})
 }
 
 // How much a shard holds unless the request says otherwise.
@@ -326,7 +238,7 @@ func (s *Server) ShardFileSet(_ context.Context, req *pfs.ShardFileSetRequest) (
 	}
 	shards := []*pfs.PathRange{{}}
 	files, size := int64(0), int64(0)
-	err = tree.Walk(nodes{s}, r.Files, "", "", func(key string, e *tree.Entry) error {
+	err = tree.Walk(nodes{s}, r.Does.Files, "", "", func(key string, e *tree.Entry) error {
 		if e.IsDir {
 			return nil
 		}

@@ -311,14 +311,22 @@ func (t *tx) write(c *commitRec, changes []tree.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	if err := settle(t, c.Tree, changes, t.s.content.NewWriter()); err != nil {
-		return err
-	}
-	made, collision, err := tree.Apply(t, c.Tree, changes)
+	first := c.Tree.Root == 0 && c.Own == (layer{})
+	own, collision, err := t.overlay(c.Own, changes)
 	if err != nil {
 		return err
 	}
-	c.Tree = made
+	c.Own = own
+	if first { // what the commit puts is all there is
+		c.Tree = own.Files
+	} else {
+		if err := settle(t, c.Tree, changes, t.s.content.NewWriter()); err != nil {
+			return err
+		}
+		if c.Tree, collision, err = tree.Apply(t, c.Tree, changes); err != nil {
+			return err
+		}
+	}
 	if collision != nil {
 		c.Invalid = true
 	}

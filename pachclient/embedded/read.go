@@ -32,7 +32,7 @@ func (s *Server) snapshot(ctx context.Context, ref *pfs.Commit) (*snapshot, erro
 		if err != nil {
 			return nil, err
 		}
-		return &snapshot{ref: fileSetCommit(ref.Id), asked: ref.Id, repo: defaultProject + "/" + fileSetRepo, tree: set.Files}, nil
+		return &snapshot{ref: fileSetCommit(ref.Id), asked: ref.Id, repo: defaultProject + "/" + fileSetRepo, tree: set.Does.Files}, nil
 	}
 	var c *commitRec
 	err = s.view(func(t *tx) error {

@@ -104,6 +104,8 @@ type commitRec struct {
 	// itself was built on.
 	Tree tree.Dir
 	Base tree.Dir
+	// Own is what the commit changed.
+	Own layer
 }
 
 func (c *commitRec) key() string { return c.Repo.key() + "@" + c.ID }
@@ -115,10 +117,20 @@ func (c *commitRec) open() bool { return c.Finishing.IsZero() }
 
 type fileSetRec struct {
 	ID      string
-	Files   tree.Dir  // what the set puts; Entry.Replace says how
-	Deletes tree.Dir  // what it deletes and does not put; empty files
-	Total   bool      `json:",omitempty"` // the whole of a commit: Entry.Replace means nothing
+	Does    layer
+	Total   bool      `json:",omitempty"` // the whole of a commit: all in it is added
 	Expires time.Time `json:",omitzero"`  // zero: never
+}
+
+// changes gives what adding a file set does, sorted.
+func (r *fileSetRec) changes(src tree.Source) ([]tree.Change, error) {
+	changes, err := r.Does.changes(src)
+	if r.Total {
+		for i := range changes {
+			changes[i].Del = false
+		}
+	}
+	return changes, err
 }
 
 func (t *tx) putProject(p *projectRec) error { return t.put(bucketProjects, p.Name, p) }

@@ -206,30 +206,3 @@ func concat(w *content.Writer, a, b content.File) (content.File, error) {
 	}
 	return build.File()
 }
-
-// compose lays the changes of one set over those of another.
-func compose(below, above []tree.Change, w *content.Writer) ([]tree.Change, error) {
-	var made []tree.Change
-	for len(below) > 0 || len(above) > 0 {
-		switch {
-		case len(above) == 0 || len(below) > 0 && below[0].Key < above[0].Key:
-			made, below = append(made, below[0]), below[1:]
-		case len(below) == 0 || above[0].Key < below[0].Key:
-			made, above = append(made, above[0]), above[1:]
-		default:
-			c := above[0]
-			if !c.Del && c.File != nil {
-				c.Del = below[0].Del
-				if below[0].File != nil {
-					file, err := concat(w, *below[0].File, *c.File)
-					if err != nil {
-						return nil, err
-					}
-					c.File = &file
-				}
-			}
-			made, below, above = append(made, c), below[1:], above[1:]
-		}
-	}
-	return made, nil
-}

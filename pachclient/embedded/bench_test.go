@@ -1,0 +1,80 @@
+package embedded
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pachfs/pachclient/pfspb/pfs"
+)
+
+// BenchmarkLand is a landing as pachfs does it: 10,000 files of 1.2 kB in one
+// file set, then one ModifyFile that names what is deleted and copies the set.
+func BenchmarkLand(b *testing.B) {
+	for _, base := range []int{0, 100_000} {
+		b.Run(fmt.Sprintf("on=%d", base), func(b *testing.B) {
+			p := start(b, b.TempDir(), Options{})
+			p.repo("images")
+			if base > 0 {
+				p.modify(head("images", "master"), manyFiles("/base", base, "x")...)
+			}
+			for i := 0; b.Loop(); i++ {
+				set := p.fileSet(manyFiles("/in", 10_000, strings.Repeat(fmt.Sprint(i), 1200)[:1200])...)
+				p.modify(head("images", "master"), cp("/", setRef(set), "/"))
+				p.inspect(head("images", "master"), pfs.CommitState_FINISHED)
+			}
+		})
+	}
+}
+
+func manyFiles(dir string, n int, data string) []op {
+	ops := make([]op, n)
+	for i := range ops {
+		ops[i] = add(fmt.Sprintf("%s/%07d.jpg", dir, i), data)
+	}
+	return ops
+}
+
+// BenchmarkList lists a directory of 100,000 files.
+func BenchmarkList(b *testing.B) {
+	p := start(b, b.TempDir(), Options{})
+	p.repo("images")
+	p.modify(head("images", "master"), manyFiles("/d", 100_000, "some bytes")...)
+	for b.Loop() {
+		stream, err := p.ListFile(p.ctx, &pfs.ListFileRequest{File: &pfs.File{Commit: head("images", "master"), Path: "/d"}})
+		infos, err := all(stream, err)
+		p.ok(err)
+		if len(infos) != 100_000 {
+			b.Fatalf("%d files", len(infos))
+		}
+	}
+}
+
+// BenchmarkCommit makes one-file commits on a directory of 100,000 files.
+func BenchmarkCommit(b *testing.B) {
+	p := start(b, b.TempDir(), Options{})
+	p.repo("images")
+	p.modify(head("images", "master"), manyFiles("/d", 100_000, "some bytes")...)
+	for i := 0; b.Loop(); i++ {
+		name := fmt.Sprintf("/d/%07d.jpg", i%100_000)
+		p.modify(head("images", "master"), del(name), add(name, fmt.Sprint("new ", i)))
+	}
+}
+
+// BenchmarkGet reads a file of 100 MB.
+func BenchmarkGet(b *testing.B) {
+	p := start(b, b.TempDir(), Options{})
+	p.repo("images")
+	part := strings.Repeat("0123456789abcdef", 1<<16)
+	var ops []op
+	for range 100 {
+		ops = append(ops, add("/big", part))
+	}
+	p.modify(head("images", "master"), ops...)
+	b.SetBytes(100 << 20)
+	for b.Loop() {
+		stream, err := p.GetFile(p.ctx, &pfs.GetFileRequest{File: &pfs.File{Commit: head("images", "master"), Path: "/big"}})
+		_, err = all(stream, err)
+		p.ok(err)
+	}
+}
