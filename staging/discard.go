@@ -57,7 +57,6 @@ func (o *Overlay) discard(paths []string, changed *[]string) error {
 			return fmt.Errorf("discard %s: nothing is staged there: %w", p, errNotExist(p))
 		}
 		for _, l := range o.layers {
-			l.uploaded = ""
 			if err := l.log(&o.files, record{Op: opDiscard, Path: p}); err != nil {
 				return err
 			}

@@ -113,11 +113,14 @@ func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []s
 			}
 		}
 	}
+	foreign := map[string]pachclient.Diff{}
 	for p, d := range theirs {
 		if _, mine := a.want.files[p]; !mine && d.New.Path != "" {
+			foreign[p] = d
 			out = append(out, stamp{p, d.New.Hash, info.Finished.UnixNano()})
 		}
 	}
+	out = append(out, parentStamps(foreign, info.Finished)...)
 	return append(out, a.dirStamps()...)
 }
 

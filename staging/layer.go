@@ -267,6 +267,7 @@ func (l *layer) applyRename(r record, files *fileTable) error {
 
 // applyDiscard forgets what the layer says of a path and of all below it.
 func (l *layer) applyDiscard(r record) error {
+	l.uploaded = "" // the set holds what is discarded
 	n, _, err := l.root.resolve(r.Path)
 	if err != nil || n == nil {
 		return nil

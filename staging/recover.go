@@ -36,6 +36,9 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 	}
 	o := s.newOverlay(b, dir)
 	o.readOnly = s.opts.ReadOnly != nil && s.opts.ReadOnly(b)
+	if now, err := o.client.Branch(ctx, b); err == nil && now.Output {
+		o.readOnly = true // a pipeline writes it
+	}
 	var start CommitInfo
 	if fresh {
 		if start, err = o.firstBase(ctx); err != nil {
@@ -338,7 +341,6 @@ func (o *Overlay) close() error {
 		return nil
 	}
 	o.closed = true
-	close(o.closing)
 	var errs []error
 	for _, l := range o.layers {
 		if l.j != nil {

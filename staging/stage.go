@@ -263,6 +263,9 @@ func (s *Stage) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	close(s.stop)
+	for _, o := range s.Overlays() {
+		close(o.closing) // a commit under way ends; its layers stay
+	}
 	s.done.Wait()
 	var errs []error
 	for _, o := range s.Overlays() {
