@@ -106,6 +106,10 @@ func (b *Builder) File() (File, error) {
 	if b.lazy != nil && b.orig != (Hash{}) {
 		return File{Size: b.size, Hash: b.orig, Chunks: append(b.done, *b.lazy)}, nil
 	}
+	if b.lazy != nil && b.lazy.Hash != (Hash{}) {
+		chunks := append(b.done, *b.lazy)
+		return File{Size: b.size, Hash: sumChunks(chunks), Chunks: chunks}, nil
+	}
 	if err := b.load(); err != nil {
 		return File{}, err
 	}

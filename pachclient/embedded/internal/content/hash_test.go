@@ -123,18 +123,26 @@ func TestDirectoryHashes(t *testing.T) {
 	for _, d := range rec.Directories {
 		hashes[d.Path] = d.Hash
 	}
+	compared := 0
 	for _, d := range rec.Directories {
 		var chunks []Chunk
 		for _, c := range d.Children {
 			raw, err := hex.DecodeString(hashes[c])
-			if err != nil || len(raw) != 32 {
-				t.Fatalf("%s: hash %q of %s", d.Path, hashes[c], c)
+			if err != nil || len(raw) != len(Hash{}) {
+				break // not all of the root's directories are recorded
 			}
 			chunks = append(chunks, Chunk{Hash: Hash(raw)})
 		}
+		if len(chunks) < len(d.Children) {
+			continue
+		}
+		compared++
 		if got := sumChunks(chunks).String(); got != d.Hash {
 			t.Errorf("%s: %s, want %s", d.Path, got, d.Hash)
 		}
+	}
+	if compared < 5 {
+		t.Errorf("only %d directories compared", compared)
 	}
 }
 
