@@ -1,0 +1,163 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+
+	"pachfs/pachclient"
+	"pachfs/pachclient/pfspb/admin"
+	pbmeta "pachfs/pachclient/pfspb/metadata"
+	"pachfs/pachclient/pfspb/pfs"
+	"pachfs/pachclient/pfspb/version"
+)
+
+// Config says which Pachyderm, and as whom.
+type Config struct {
+	Address   string                                      // grpc://h:p, grpcs://h:p, http(s)://, h, h:p, unix:///path
+	ServerCAs []byte                                      // PEM; replaces the system's roots
+	Token     string                                      // "": not logged in
+	Dialer    func(ctx context.Context) (net.Conn, error) // instead of Address, for a server in this process
+	Logger    *slog.Logger
+}
+
+// Limits of a message. A real pachd sends up to 20 MiB and takes as much, but
+// its clients send pieces of 2 MiB.
+const (
+	maxMessage = 64 << 20
+	maxPiece   = 2 << 20
+)
+
+// window is how much a stream may have under way before it is read.
+const window = 4 << 20
+
+// retryFor is for how long a call is tried again while the server is away.
+const retryFor = 10 * time.Second
+
+// A Client is a pachclient.Client over one connection.
+type Client struct {
+	log      *slog.Logger
+	retryFor time.Duration
+
+	mu           sync.RWMutex // guards what follows; not held through a call
+	conn         *grpc.ClientConn
+	token        string
+	major, minor uint32 // of the server; 0.0 while that is not known
+}
+
+var _ pachclient.Client = (*Client)(nil)
+
+// Dial prepares a client. Nothing is sent before its first call; Cluster is a
+// good one to find out whether address and token are right.
+func Dial(_ context.Context, c Config) (*Client, error) {
+	conn, err := connect(c)
+	if err != nil {
+		return nil, err
+	}
+	log := c.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Client{log: log, retryFor: retryFor, conn: conn, token: c.Token}, nil
+}
+
+func connect(c Config) (*grpc.ClientConn, error) {
+	opts := []grpc.DialOption{
+		grpc.WithDisableServiceConfig(),
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(4 * window),
+		grpc.WithReadBufferSize(256 << 10),
+		grpc.WithWriteBufferSize(256 << 10),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 20 * time.Second, PermitWithoutStream: true}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 5 * time.Second,
+			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}}),
+	}
+	a := address{target: "passthrough:///embedded"}
+	if c.Dialer != nil {
+		opts = append(opts, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return c.Dialer(ctx) }))
+	} else {
+		var err error
+		if a, err = parseAddress(c.Address); err != nil {
+			return nil, err
+		}
+	}
+	creds, err := transport(a, c.ServerCAs)
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewClient(a.target, append(opts, grpc.WithTransportCredentials(creds))...)
+}
+
+func transport(a address, cas []byte) (credentials.TransportCredentials, error) {
+	if !a.tls {
+		if len(cas) > 0 {
+			return nil, fmt.Errorf("a CA is given, but the address %s has no TLS (use grpcs://)", a.target)
+		}
+		return insecure.NewCredentials(), nil
+	}
+	conf := &tls.Config{ServerName: a.host, MinVersion: tls.VersionTLS12}
+	if len(cas) > 0 {
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(cas) {
+			return nil, errors.New("the server CA is not a PEM certificate")
+		}
+	}
+	return credentials.NewTLS(conf), nil
+}
+
+// Reconfigure takes up another address, CA or token. Calls under way on the
+// old connection fail as if the server had gone, and are made again where that
+// is harmless.
+func (c *Client) Reconfigure(conf Config) error {
+	conn, err := connect(conf)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	old := c.conn
+	c.conn, c.token = conn, conf.Token
+	c.mu.Unlock()
+	return old.Close()
+}
+
+// Close ends what is under way.
+func (c *Client) Close() error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.conn.Close()
+}
+
+func (c *Client) connection() *grpc.ClientConn {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.conn
+}
+
+func (c *Client) pfs() pfs.APIClient         { return pfs.NewAPIClient(c.connection()) }
+func (c *Client) admin() admin.APIClient     { return admin.NewAPIClient(c.connection()) }
+func (c *Client) version() version.APIClient { return version.NewAPIClient(c.connection()) }
+func (c *Client) metadata() pbmeta.APIClient { return pbmeta.NewAPIClient(c.connection()) }
+
+// auth puts the token on a call.
+func (c *Client) auth(ctx context.Context) context.Context {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.token == "" {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authn-token", c.token)
+}

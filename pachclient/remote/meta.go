@@ -1,0 +1,201 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	iofs "io/fs"
+	"slices"
+	"sort"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"pachfs/pachclient"
+	"pachfs/pachclient/internal/wire"
+	"pachfs/pachclient/pfspb/admin"
+	"pachfs/pachclient/pfspb/pfs"
+)
+
+// Cluster says who answers.
+func (c *Client) Cluster(ctx context.Context) (pachclient.Cluster, error) {
+	var out pachclient.Cluster
+	err := c.call(ctx, "inspect cluster", func(ctx context.Context) error {
+		info, err := c.admin().InspectCluster(ctx, &admin.InspectClusterRequest{})
+		out.ID, out.Deployment = info.GetId(), info.GetDeploymentId()
+		return err
+	})
+	if err != nil {
+		return out, err
+	}
+	if out.Deployment == "" {
+		out.Deployment = out.ID
+	}
+	err = c.call(ctx, "version", func(ctx context.Context) error {
+		v, err := c.version().GetVersion(ctx, &emptypb.Empty{})
+		out.Version = fmt.Sprintf("%d.%d.%d", v.GetMajor(), v.GetMinor(), v.GetMicro())
+		c.mu.Lock()
+		c.major, c.minor = v.GetMajor(), v.GetMinor()
+		c.mu.Unlock()
+		return err
+	})
+	if err == nil { // neither call is refused to somebody without a token; this one is
+		err = c.call(ctx, "list repos", func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			stream, err := c.pfs().ListRepo(ctx, &pfs.ListRepoRequest{Type: "user"})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		})
+	}
+	return out, err
+}
+
+// older says whether the server is known to be before a version.
+func (c *Client) older(major, minor uint32) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.major == 0 && c.minor == 0 {
+		return false
+	}
+	return c.major < major || c.major == major && c.minor < minor
+}
+
+// Projects lists the projects.
+func (c *Client) Projects(ctx context.Context) ([]string, error) {
+	var out []string
+	err := each(ctx, c, "list projects", func(ctx context.Context) (receiver[*pfs.ProjectInfo], error) {
+		return c.pfs().ListProject(ctx, &pfs.ListProjectRequest{})
+	}, func(m *pfs.ProjectInfo) error {
+		out = append(out, m.GetProject().GetName())
+		return nil
+	})
+	if errors.Is(err, pachclient.ErrUnsupported) {
+		return []string{pachclient.DefaultProject}, nil
+	}
+	sort.Strings(out)
+	return out, err
+}
+
+// Repos lists the user repos of a project.
+func (c *Client) Repos(ctx context.Context, project string) ([]pachclient.RepoInfo, error) {
+	p := wire.Project(project)
+	var out []pachclient.RepoInfo
+	err := each(ctx, c, "list repos", func(ctx context.Context) (receiver[*pfs.RepoInfo], error) {
+		return c.pfs().ListRepo(ctx, &pfs.ListRepoRequest{Type: "user", Projects: []*pfs.Project{p}})
+	}, func(m *pfs.RepoInfo) error {
+		r := pachclient.RepoInfo{Repo: wire.FromRepo(m.GetRepo())}
+		for _, b := range m.GetBranches() {
+			r.Branches = append(r.Branches, b.GetName())
+		}
+		sort.Strings(r.Branches)
+		if r.Repo.Project == p.GetName() { // servers before 2.5 don't know the filter, nor projects
+			out = append(out, r)
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b pachclient.RepoInfo) int { return strings.Compare(a.Repo.Name, b.Repo.Name) })
+	return out, err
+}
+
+// Branches lists the branches of a repo.
+func (c *Client) Branches(ctx context.Context, r pachclient.Repo) ([]pachclient.BranchInfo, error) {
+	var out []pachclient.BranchInfo
+	err := each(ctx, c, "list branches of "+r.Name, func(ctx context.Context) (receiver[*pfs.BranchInfo], error) {
+		return c.pfs().ListBranch(ctx, &pfs.ListBranchRequest{Repo: wire.Repo(r)})
+	}, func(m *pfs.BranchInfo) error {
+		out = append(out, wire.FromBranchInfo(m))
+		return nil
+	})
+	slices.SortFunc(out, func(a, b pachclient.BranchInfo) int { return strings.Compare(a.Branch.Name, b.Branch.Name) })
+	return out, err
+}
+
+// Branch tells one branch.
+func (c *Client) Branch(ctx context.Context, b pachclient.Branch) (out pachclient.BranchInfo, err error) {
+	err = c.call(ctx, "inspect "+b.String(), func(ctx context.Context) error {
+		m, err := c.pfs().InspectBranch(ctx, &pfs.InspectBranchRequest{Branch: wire.Branch(b)})
+		out = wire.FromBranchInfo(m)
+		return err
+	})
+	return out, err
+}
+
+// CreateBranch creates a branch and, if need be, its repo.
+func (c *Client) CreateBranch(ctx context.Context, b pachclient.Branch) error {
+	_, err := c.Branch(ctx, b)
+	if !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	err = c.call(ctx, "create repo "+b.Repo, func(ctx context.Context) error {
+		_, err := c.pfs().CreateRepo(ctx, &pfs.CreateRepoRequest{Repo: wire.Repo(b.In())})
+		return err
+	})
+	if err != nil && !errors.Is(err, iofs.ErrExist) {
+		return err
+	}
+	return c.call(ctx, "create "+b.String(), func(ctx context.Context) error {
+		_, err := c.pfs().CreateBranch(ctx, &pfs.CreateBranchRequest{Branch: wire.Branch(b)})
+		return err
+	})
+}
+
+// Head finds the newest good commit of a branch.
+func (c *Client) Head(ctx context.Context, b pachclient.Branch) (pachclient.CommitInfo, error) {
+	none := pachclient.CommitInfo{Commit: pachclient.Commit{Branch: b}}
+	info, err := c.Branch(ctx, b)
+	if err != nil {
+		return none, err
+	}
+	for commit := info.Head; !commit.Zero(); {
+		i, err := c.Commit(ctx, commit)
+		if err != nil || i.Good() {
+			return i, err
+		}
+		commit = i.Parent
+	}
+	return none, nil
+}
+
+// Commit tells what is known of a commit now.
+func (c *Client) Commit(ctx context.Context, commit pachclient.Commit) (pachclient.CommitInfo, error) {
+	return c.inspect(ctx, commit, pfs.CommitState_STARTED)
+}
+
+func (c *Client) inspect(ctx context.Context, commit pachclient.Commit, wait pfs.CommitState) (out pachclient.CommitInfo, err error) {
+	within := c.retryFor
+	if wait == pfs.CommitState_FINISHED {
+		within = 0
+	}
+	err = c.retry(ctx, "inspect "+commit.String(), within, func(ctx context.Context) error {
+		m, err := c.pfs().InspectCommit(ctx, &pfs.InspectCommitRequest{Commit: wire.Commit(commit), Wait: wait})
+		out = wire.FromCommitInfo(m, commit.Branch)
+		return err
+	})
+	return out, err
+}
+
+// Wait returns when a commit is finished.
+func (c *Client) Wait(ctx context.Context, commit pachclient.Commit) (pachclient.CommitInfo, error) {
+	return c.inspect(ctx, commit, pfs.CommitState_FINISHED)
+}
+
+// Log goes from a commit to its ancestors.
+func (c *Client) Log(ctx context.Context, commit pachclient.Commit, fn func(pachclient.CommitInfo) error) error {
+	err := each(ctx, c, "log of "+commit.String(), func(ctx context.Context) (receiver[*pfs.CommitInfo], error) {
+		m := wire.Commit(commit)
+		return c.pfs().ListCommit(ctx, &pfs.ListCommitRequest{Repo: m.Repo, To: m, All: true})
+	}, func(m *pfs.CommitInfo) error {
+		return fn(wire.FromCommitInfo(m, commit.Branch))
+	})
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,76 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"pachfs/pachclient"
+	"pachfs/pachclient/internal/wire"
+)
+
+// errStarted marks an error that came after the caller has seen part of an
+// answer: there is no trying again.
+type errStarted struct{ error }
+
+func (e errStarted) Unwrap() error { return e.error }
+
+// retry makes a call until it is answered, for at most c.retryFor (0: until
+// ctx ends) while the server is away. fn gets a context with the token on it.
+func (c *Client) retry(ctx context.Context, op string, within time.Duration, fn func(ctx context.Context) error) error {
+	start, wait := time.Now(), 20*time.Millisecond
+	for {
+		err := fn(c.auth(ctx))
+		var started errStarted
+		if errors.As(err, &started) {
+			return started.error
+		}
+		err = wire.Error(op, err)
+		if err == nil || !errors.Is(err, pachclient.ErrUnavailable) || within > 0 && time.Since(start)+wait > within {
+			return err
+		}
+		c.log.Debug("trying again", "op", op, "err", err)
+		select {
+		case <-time.After(wait/2 + rand.N(wait)):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+		wait = min(2*wait, time.Second)
+	}
+}
+
+// call is retry within the usual time.
+func (c *Client) call(ctx context.Context, op string, fn func(ctx context.Context) error) error {
+	return c.retry(ctx, op, c.retryFor, fn)
+}
+
+// each makes a streaming call and hands its messages to use. The call is
+// tried again only while use has not been called. io.EOF from use ends it.
+func each[M any](ctx context.Context, c *Client, op string, open func(context.Context) (receiver[M], error), use func(M) error) error {
+	return c.call(ctx, op, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // a stream that is left early is ended
+		stream, err := open(ctx)
+		if err != nil {
+			return err
+		}
+		for started := false; ; started = true {
+			m, err := stream.Recv()
+			switch {
+			case errors.Is(err, io.EOF):
+				return nil
+			case err != nil && started:
+				return errStarted{wire.Error(op, err)}
+			case err != nil:
+				return err
+			}
+			if err := use(m); err != nil {
+				return errStarted{err}
+			}
+		}
+	})
+}
+
+type receiver[M any] interface{ Recv() (M, error) }
