@@ -283,7 +283,7 @@ func (o *Overlay) setResult(c pachclient.Commit, err error) {
 	o.progress.errText = ""
 	o.progress.seen = ""
 	if !c.Zero() {
-		o.progress.last = c.ID
+		o.progress.last, o.progress.head = c.ID, c.ID
 	}
 }
 
