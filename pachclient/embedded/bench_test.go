@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -76,5 +77,23 @@ func BenchmarkGet(b *testing.B) {
 		stream, err := p.GetFile(p.ctx, &pfs.GetFileRequest{File: &pfs.File{Commit: head("images", "master"), Path: "/big"}})
 		_, err = all(stream, err)
 		p.ok(err)
+	}
+}
+
+// BenchmarkPut writes a file of 200 MB in messages of 2 MiB, as pachctl does.
+func BenchmarkPut(b *testing.B) {
+	p := start(b, b.TempDir(), Options{})
+	p.repo("images")
+	part := make([]byte, 2<<20)
+	random := rand.NewChaCha8([32]byte{})
+	ops := []op{del("/big")}
+	for range 100 {
+		random.Read(part)
+		ops = append(ops, add("/big", string(part)))
+	}
+	b.SetBytes(200 << 20)
+	for b.Loop() {
+		ops[1].GetAddFile().Source.(*pfs.AddFile_Raw).Raw.Value[0]++ // a new first chunk
+		p.modify(head("images", "master"), ops...)
 	}
 }

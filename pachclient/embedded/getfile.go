@@ -2,15 +2,12 @@ package embedded
 
 import (
 	"archive/tar"
-	"path"
-	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"pachfs/pachclient/embedded/internal/content"
-	"pachfs/pachclient/embedded/internal/glob"
 	"pachfs/pachclient/embedded/internal/tree"
 	"pachfs/pachclient/pfspb/pfs"
 )
@@ -27,113 +24,6 @@ func (s *Server) messageSize() int {
 		return pachdMessage
 	}
 	return message
-}
-
-// A match finds what a pattern means in a snapshot.
-type match struct {
-	s       *Server
-	n       *snapshot
-	glob    *glob.Glob
-	pattern string
-	depth   int // elements that a match has at most; -1: any number
-	inRange func(path string) bool
-}
-
-// match reads a pattern, which is a path like any other if nothing in it is
-// special.
-func (s *Server) match(n *snapshot, pattern string, limits *pfs.PathRange) (*match, error) {
-	m := &match{s: s, n: n, pattern: cleanPattern(pattern), depth: -1}
-	var err error
-	if m.glob, err = glob.Compile(m.pattern); err != nil {
-		return nil, unknown("%v", err)
-	}
-	if !strings.Contains(m.pattern, "**") && !strings.Contains(m.pattern, "(") {
-		m.depth = strings.Count(m.pattern, "/")
-	}
-	m.inRange = func(p string) bool {
-		return limits == nil || p >= limits.Lower && (limits.Upper == "" || p < limits.Upper)
-	}
-	return m, nil
-}
-
-func cleanPattern(p string) string { return path.Clean("/" + p) }
-
-// each calls fn with what matches, in path order. With deep it also calls it
-// with all that is below a directory that matches.
-func (m *match) each(deep bool, fn tree.Visit) error {
-	src := nodes{m.s}
-	if m.pattern == "/" && m.n.tree.Root != 0 && m.inRange("/") {
-		if err := fn("", &tree.Entry{IsDir: true, Dir: m.n.tree}); err != nil || !deep {
-			return err
-		}
-		return tree.Walk(src, m.n.tree, "", "", fn)
-	}
-	if glob.Literal(m.pattern) {
-		return m.literal(deep, fn)
-	}
-	inside := "" // the directory that matched last
-	err := tree.Walk(src, m.n.tree, "", "", func(key string, e *tree.Entry) error {
-		p, _ := tree.Path(key)
-		prefix := m.glob.Prefix()
-		if !strings.HasPrefix(p, prefix) && !strings.HasPrefix(prefix, p) {
-			if p > prefix {
-				return errStop
-			}
-			return skip(e)
-		}
-		below := inside != "" && strings.HasPrefix(p, inside)
-		if !m.inRange(p) {
-			return nil
-		}
-		hit := below || m.glob.Match(strings.TrimSuffix(p, "/"))
-		if hit {
-			if err := fn(key, e); err != nil {
-				return err
-			}
-			if deep && e.IsDir && !below {
-				inside = p
-			}
-		}
-		if m.depth >= 0 && !(deep && hit) && strings.Count(strings.TrimSuffix(p, "/"), "/") >= m.depth {
-			return skip(e)
-		}
-		return nil
-	})
-	if err == errStop {
-		return nil
-	}
-	return err
-}
-
-func skip(e *tree.Entry) error {
-	if e.IsDir {
-		return tree.SkipDir
-	}
-	return nil
-}
-
-func (m *match) literal(deep bool, fn tree.Visit) error {
-	f, err := m.s.find(m.n, m.pattern, "")
-	if err != nil {
-		return err
-	}
-	if f.File != nil && m.inRange(m.pattern) {
-		if err := fn(f.FileKey, f.File); err != nil {
-			return err
-		}
-	}
-	if f.Dir == nil || !m.inRange(m.pattern+"/") {
-		return nil
-	}
-	if err := fn(f.DirKey, f.Dir); err != nil || !deep {
-		return err
-	}
-	return tree.Walk(nodes{m.s}, f.Dir.Dir, f.DirKey, "", func(key string, e *tree.Entry) error {
-		if p, _ := tree.Path(key); !m.inRange(p) {
-			return nil
-		}
-		return fn(key, e)
-	})
 }
 
 // GlobFile lists what matches a pattern.

@@ -8,7 +8,7 @@ import (
 
 // maxPath bounds the length of a path, and with it how deep a tree can be.
 // pachd has no such limit; the recursion over a tree needs one.
-const maxPath = 64 << 10
+const maxPath = 16 << 10
 
 const globChars = "*?[]{}!()@+^"
 

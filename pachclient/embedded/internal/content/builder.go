@@ -1,6 +1,20 @@
 package content
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
+
+// bigBuffers are buffers that hold any chunk. Growing to that size again and
+// again would cost more than the hashing.
+var bigBuffers = sync.Pool{New: func() any { return new([maxChunk]byte) }}
+
+// giveBack returns a buffer to the pool if it came from there.
+func giveBack(buf []byte) {
+	if cap(buf) == maxChunk {
+		bigBuffers.Put((*[maxChunk]byte)(buf[:maxChunk]))
+	}
+}
 
 // A Builder makes the content of one file from what is appended to it. However
 // a file comes together, it is cut in the same places: the same bytes always
@@ -33,6 +47,9 @@ func (b *Builder) Write(p []byte) (int, error) {
 	b.size += int64(written)
 	for len(p) > 0 {
 		n := min(len(p), maxChunk-len(b.tail))
+		if len(b.tail)+n > minChunk && cap(b.tail) < maxChunk {
+			b.tail = append(bigBuffers.Get().(*[maxChunk]byte)[:0], b.tail...)
+		}
 		b.tail = append(b.tail, p[:n]...)
 		p = p[n:]
 		for {
@@ -41,7 +58,7 @@ func (b *Builder) Write(p []byte) (int, error) {
 				break
 			}
 			rest := slices.Clone(b.tail[end:])
-			b.done = append(b.done, b.w.put(b.tail[:end:end]))
+			b.done = append(b.done, b.w.put(b.tail[:end]))
 			b.tail, b.cut = rest, cutter{}
 		}
 	}

@@ -55,7 +55,7 @@ func (s *Store) NewWriter() *Writer {
 	return w
 }
 
-// put stores one chunk. It may keep data.
+// put stores one chunk. It keeps data.
 func (w *Writer) put(data []byte) Chunk {
 	c := Chunk{Hash: Sum(data), Len: int64(len(data))}
 	if len(data) == 0 {
@@ -75,6 +75,7 @@ func (w *Writer) put(data []byte) Chunk {
 	p.buf = append(p.buf, data...)
 	full := len(p.buf) >= packSize
 	p.mu.Unlock()
+	giveBack(data)
 	if full {
 		w.save(p)
 		w.pack = nil
@@ -91,8 +92,10 @@ func (w *Writer) save(p *pack) {
 			return err
 		}
 		p.mu.Lock()
+		buf := p.buf
 		p.blob, p.buf = blob, nil
 		p.mu.Unlock()
+		giveBack(buf)
 		return nil
 	})
 }

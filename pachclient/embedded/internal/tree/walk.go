@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// SkipDir, returned for a directory, leaves out what is below it.
-var SkipDir = errors.New("skip this directory")
+// ErrSkipDir, returned for a directory, leaves out what is below it.
+var ErrSkipDir = errors.New("skip this directory")
 
 // A Visit is called with an entry and its key from the root of the walk.
 type Visit func(key string, e *Entry) error
@@ -125,7 +125,7 @@ func Walk(src Source, d Dir, prefix, after string, fn Visit) error {
 		if e.IsDir && err == nil {
 			err = Walk(src, e.Dir, prefix+e.Key, below, fn)
 		}
-		if err != nil && !(e.IsDir && err == SkipDir) {
+		if err != nil && !(e.IsDir && err == ErrSkipDir) {
 			return err
 		}
 		if err := c.next(); err != nil {
