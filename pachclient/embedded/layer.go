@@ -40,12 +40,13 @@ func (t *tx) overlay(l layer, changes []tree.Change) (layer, *tree.Collision, er
 	w := t.s.content.NewWriter()
 	files := make([]tree.Change, 0, len(changes))
 	var deletes []tree.Change
+	seen := tree.NewCache(t)
 	for _, c := range changes {
-		was, err := tree.Lookup(t, l.Files, c.Key)
+		was, err := tree.Lookup(seen, l.Files, c.Key)
 		if err != nil {
 			return l, nil, err
 		}
-		gone, err := tree.Lookup(t, l.Deletes, c.Key)
+		gone, err := tree.Lookup(seen, l.Deletes, c.Key)
 		if err != nil {
 			return l, nil, err
 		}

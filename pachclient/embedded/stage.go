@@ -175,12 +175,13 @@ func sortChanges(changes []tree.Change) {
 // settle turns appends to files that exist into replacements, so that every
 // change is final. Small files are read for that, of big ones the end.
 func settle(src tree.Source, base tree.Dir, changes []tree.Change, w *content.Writer) error {
+	seen := tree.NewCache(src)
 	for i := range changes {
 		c := &changes[i]
 		if c.Del || c.File == nil {
 			continue
 		}
-		old, err := tree.Lookup(src, base, c.Key)
+		old, err := tree.Lookup(seen, base, c.Key)
 		if err != nil {
 			return err
 		}

@@ -15,12 +15,16 @@ func load(src Source, id ID) (*node, error) {
 	if id == 0 {
 		return &node{}, nil
 	}
-	if ed, ok := src.(*editor); ok { // what was just made need not be decoded
-		if n := ed.cache[id]; n != nil {
-			return n, nil
-		}
-	}
 	var n *node
+	switch src := src.(type) {
+	case *editor: // what was just made need not be decoded
+		n = src.cache[id]
+	case *Cache:
+		n = src.nodes[id]
+	}
+	if n != nil {
+		return n, nil
+	}
 	err := src.Node(id, func(b []byte) (err error) {
 		n, err = decode(b)
 		return err
@@ -28,7 +32,31 @@ func load(src Source, id ID) (*node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tree node %d: %w", id, err)
 	}
+	if c, ok := src.(*Cache); ok {
+		c.keep(id, n)
+	}
 	return n, nil
+}
+
+// A Cache is a Source that remembers the nodes it read, for one who looks up
+// many keys. It is not safe for concurrent use.
+type Cache struct {
+	Source
+	nodes map[ID]*node
+}
+
+// NewCache gives an empty cache over a source.
+func NewCache(src Source) *Cache { return &Cache{Source: src} }
+
+// maxCached bounds a cache. Keys mostly come in order, so it may forget all at
+// once.
+const maxCached = 1000
+
+func (c *Cache) keep(id ID, n *node) {
+	if c.nodes == nil || len(c.nodes) >= maxCached {
+		c.nodes = make(map[ID]*node)
+	}
+	c.nodes[id] = n
 }
 
 // split takes the first element off a key; that of a directory keeps its
