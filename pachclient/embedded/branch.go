@@ -129,7 +129,8 @@ func (t *tx) noCycle(name branchName) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range reach(name, func(x branchName) []branchName { return provenance(x, all) }) {
+	above := reach(name, func(x branchName) []branchName { return provenance(x, all) })
+	for _, p := range append(above, name) {
 		if slices.Contains(provenance(p, all), name) {
 			return unknown("branch %s cannot be in its own provenance", name)
 		}

@@ -35,9 +35,21 @@
 // collection, which runs only while no RPC reads or writes files.
 // [Server.Check] verifies all of it.
 //
-// Unlike pachd, a commit is compacted and validated in the transaction that
-// ends it: its content and its error are known at once, and it is finishing
-// only for as long as [Options.FinishDelay] says. Append to a file always
-// gives the hash that one write would have given. The change set of a stream
-// (not its bytes) is held in memory, some 300 bytes a path.
+// # What is not like pachd
+//
+//   - A commit is compacted and validated in the transaction that ends it: its
+//     content and its error are known at once, and it is finishing only for as
+//     long as [Options.FinishDelay] says.
+//   - The same bytes always have the same hash. In pachd a file of a megabyte
+//     and more that grew by appends can have another.
+//   - A ModifyFile that ends after its commit has finished fails; in pachd it
+//     destroys the commit.
+//   - A commit that is dropped does not end the subscriptions of its repo.
+//   - The root can't be added as a file, and a path has at most 16 KiB.
+//   - A provenance makes a branch an output branch, but no commits in it.
+//   - Pipelines, transactions, egress, files from URLs, the caches, fsck and
+//     the walks over provenance answer Unimplemented.
+//
+// The change set of a stream (not its bytes) is held in memory, some 300 bytes
+// a path.
 package embedded

@@ -86,6 +86,7 @@ func Open(dir string, o Options) (*Server, error) {
 	}
 	s.newGRPC()
 	s.workers.Go(s.maintain)
+	s.log.Info("store is open", "dir", dir)
 	return s, nil
 }
 
@@ -99,7 +100,11 @@ func (s *Server) open(dir string) (err error) {
 	if err := s.initialize(); err != nil {
 		return err
 	}
-	return s.finishLeftovers()
+	if err := s.finishLeftovers(); err != nil {
+		return err
+	}
+	// Files that were just created are safe when the directories know them.
+	return errors.Join(content.SyncDir(dir), content.SyncDir(filepath.Dir(filepath.Clean(dir))))
 }
 
 // Serve answers on a listener until the server is closed; it may be called for

@@ -15,6 +15,8 @@ type stage struct {
 	w     *content.Writer
 	files map[string]*staged // by tree key
 	order []*staged          // those with an open builder, oldest first
+
+	builders, buffered int // how many may be open, with how many bytes
 }
 
 type staged struct {
@@ -24,16 +26,17 @@ type staged struct {
 	b    *content.Builder // open while more may come
 }
 
-// How many builders stay open, and with how many bytes in all. Clients send
-// one file after the other; those that mix some must not cost a new blob for
-// each message.
+// How many builders stay open, and with how many bytes in all. Clients mostly
+// send one file after the other. For one that mixes some, which shows when a
+// file is continued that was closed, the room grows: closing means to write the
+// end of a file, and to read and write it again later.
 const (
-	maxBuilders = 8
-	maxBuffered = 64 << 20
+	minBuilders, maxBuilders = 4, 64
+	minBuffered, maxBuffered = 32 << 20, 256 << 20
 )
 
 func newStage(s *content.Store) *stage {
-	return &stage{w: s.NewWriter(), files: make(map[string]*staged)}
+	return &stage{w: s.NewWriter(), files: make(map[string]*staged), builders: minBuilders, buffered: minBuffered}
 }
 
 func (g *stage) at(key string) *staged {
@@ -55,6 +58,7 @@ func (g *stage) build(f *staged) (*content.Builder, error) {
 		if err := b.Append(f.file); err != nil {
 			return nil, err
 		}
+		g.builders, g.buffered = min(2*g.builders, maxBuilders), min(2*g.buffered, maxBuffered)
 	}
 	f.add, f.b = true, b
 	g.order = append(g.order, f)
@@ -79,7 +83,7 @@ func (g *stage) trim() error {
 	for _, f := range g.order {
 		buffered += f.b.Buffered()
 	}
-	for len(g.order) > maxBuilders || buffered > maxBuffered && len(g.order) > 1 {
+	for len(g.order) > g.builders || buffered > g.buffered && len(g.order) > 1 {
 		buffered -= g.order[0].b.Buffered()
 		if err := g.close(g.order[0]); err != nil {
 			return err

@@ -36,7 +36,7 @@ func (w *Writer) Build() *Builder { return &Builder{w: w} }
 func (b *Builder) Size() int64 { return b.size }
 
 // Buffered gives the bytes that the builder holds in memory.
-func (b *Builder) Buffered() int { return cap(b.tail) }
+func (b *Builder) Buffered() int { return len(b.tail) }
 
 // Write appends bytes. It does not keep p.
 func (b *Builder) Write(p []byte) (int, error) {

@@ -39,7 +39,7 @@ func Open(dir string) (*Store, error) {
 func (s *Store) path(blob Hash) string { return filepath.Join(s.dir, blob.String()) }
 
 // save writes a blob, whole and synced, unless it is there already. Its name
-// is safe only after syncDir.
+// is safe only after SyncDir.
 func (s *Store) save(blob Hash, data []byte) (err error) {
 	if st, err := os.Stat(s.path(blob)); err == nil && st.Size() == int64(len(data)) {
 		return nil
@@ -66,8 +66,9 @@ func (s *Store) save(blob Hash, data []byte) (err error) {
 	return os.Rename(f.Name(), s.path(blob))
 }
 
-func (s *Store) syncDir() error {
-	d, err := os.Open(s.dir)
+// SyncDir makes the names in a directory safe.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -115,5 +115,5 @@ func (w *Writer) Sync() error {
 		return nil
 	}
 	w.touched = false
-	return w.s.syncDir()
+	return SyncDir(w.s.dir)
 }

@@ -1,8 +1,10 @@
 package tree
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -278,13 +280,14 @@ func FuzzDecode(f *testing.F) {
 	for _, n := range m.nodes {
 		f.Add(n[:len(n)-4])
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n := &node{}
-		if len(b) > 0 {
-			d := &decoder{b: b[1:]}
-			for len(d.b) > 0 && !d.bad {
-				n.entries = append(n.entries, d.entry(d.key("")))
-			}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		sealed := binary.LittleEndian.AppendUint32(slices.Clone(body), crc32.Checksum(body, castagnoli))
+		n, err := decode(sealed)
+		if err != nil {
+			return
+		}
+		if again, err := decode(n.encode()); err != nil || len(again.entries) != len(n.entries) || len(again.children) != len(n.children) {
+			t.Errorf("%v after %v (%v)", again, n, err)
 		}
 	})
 }
