@@ -1,0 +1,74 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// helperEnv makes the test binary play another part: see Main.
+const helperEnv = "PACHFS_TEST_HELPER"
+
+// A Helper is a process that a test needs, in the test's own binary.
+type Helper func(args []string) error
+
+// Main is TestMain: it runs the tests, or, in a child that Self started, a helper.
+func Main(m *testing.M, helpers map[string]Helper) {
+	if name := os.Getenv(helperEnv); name != "" {
+		if err := helpers[name](os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, name+":", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+// Self gives the command that runs a helper.
+func Self(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), helperEnv+"="+name)
+	return cmd
+}
+
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// Binary gives the pachfs under test, built once a run. It is readable by
+// everybody, for the tests that are not root.
+func Binary(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() { built.err = build() })
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return filepath.Join(built.dir, "pachfs")
+}
+
+func build() (err error) {
+	if built.dir, err = os.MkdirTemp("", "pachfs-test-bin-"); err != nil {
+		return err
+	}
+	if err := os.Chmod(built.dir, 0o755); err != nil {
+		return err
+	}
+	args := []string{"build", "-o", filepath.Join(built.dir, "pachfs")}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "pachfs/cmd/pachfs")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+const connections = "/sys/fs/fuse/connections"
+
+var fusectl sync.Once
+
+// needFusectl makes the kernel's list of FUSE connections visible: it is what
+// gets a hung mount off the machine.
+func needFusectl(t testing.TB) {
+	t.Helper()
+	fusectl.Do(func() {
+		if _, ok := mountedOn(t, connections); !ok {
+			exec.Command("mount", "-t", "fusectl", "none", connections).Run()
+		}
+	})
+}
+
+// mountedOn gives the device's minor of the topmost mount on a directory: for
+// FUSE the number of the connection. It asks the kernel's list and never touches the path.
+func mountedOn(t testing.TB, dir string) (minor int, ok bool) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) > 4 && f[4] == strings.ReplaceAll(dir, " ", `\040`) {
+			_, m, _ := strings.Cut(f[2], ":")
+			minor, _ = strconv.Atoi(m)
+			ok = true
+		}
+	}
+	return minor, ok
+}
+
+// abort ends a FUSE connection: every request that waits fails.
+func abort(conn int) {
+	os.WriteFile(filepath.Join(connections, strconv.Itoa(conn), "abort"), []byte("1"), 0)
+}
+
+// connected says whether the connection still exists.
+func connected(conn int) bool {
+	_, err := os.Stat(filepath.Join(connections, strconv.Itoa(conn)))
+	return err == nil
+}
+
+// detach takes a mount away at once, whoever uses it.
+func detach(dir string) { syscall.Unmount(dir, syscall.MNT_DETACH) }
+
+// Blocked lists the threads that sit in an uninterruptible wait inside FUSE.
+func Blocked() []string {
+	var out []string
+	stats, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if !strings.HasPrefix(rest, "D") {
+			continue
+		}
+		stack, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "stack"))
+		if strings.Contains(string(stack), "fuse") {
+			out = append(out, fmt.Sprintf("%s\n%s", strings.TrimSpace(string(b)), stack))
+		}
+	}
+	return out
+}
