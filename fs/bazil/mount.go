@@ -231,8 +231,13 @@ func (m *Mounted) Unmount() error { return fusermount(m.dir, false) }
 // until they leave, or this process ends.
 func (m *Mounted) Detach() error { return fusermount(m.dir, true) }
 
-// Unmount takes away the pachfs mount on a directory.
-func Unmount(dir string) error { return fusermount(dir, false) }
+// Detach takes away the mount of a pachfs that died.
+func Detach(dir string) error {
+	if _, err := findMount(dir); err != nil {
+		return nil // somebody did it already
+	}
+	return fusermount(dir, true)
+}
 
 func fusermount(dir string, lazily bool) error {
 	args := []string{"-u", "--", dir}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newDiff(s streams) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "diff [PATH | repo@branch]",
+		Short: "List what is staged: + new, M changed, - gone",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			t, err := findTarget(first(args))
+			if err != nil {
+				return err
+			}
+			branches := []string{t.branch}
+			if t.branch == "" {
+				info, err := t.client.Status(c.Context())
+				if err != nil {
+					return err
+				}
+				branches = nil
+				for _, st := range info.Branches {
+					branches = append(branches, st.Branch)
+				}
+			}
+			all := map[string]any{}
+			for _, b := range branches {
+				lines, err := t.client.Diff(c.Context(), b)
+				if err != nil {
+					return err
+				}
+				all[b] = lines
+				for _, l := range lines {
+					path := strings.TrimPrefix(l.Path, "/")
+					if t.branch == "" {
+						path = b + l.Path
+					} else if t.path != "" && !inside("/"+path, "/"+t.path) {
+						continue
+					}
+					if !asJSON {
+						fmt.Fprintf(s.out, "%s %s\n", l.Op, path)
+					}
+				}
+			}
+			if asJSON {
+				return printJSON(s.out, all)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print {branch: [{op, path}]}")
+	return c
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"pachfs/fs"
+	"pachfs/pachclient"
+	"pachfs/pachclient/cache"
+	"pachfs/pachclient/embedded"
+	"pachfs/pachclient/remote"
+	"pachfs/staging"
+)
+
+// serverFlags choose a Pachyderm.
+type serverFlags struct {
+	pachd, context, store, project string
+}
+
+func (f *serverFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.pachd, "pachd", "", "address of a pachd: grpc://host:port, grpcs://host:port or unix:///path")
+	flags.StringVar(&f.context, "context", "", "context of pachctl's configuration (default: the active one)")
+	flags.StringVar(&f.store, "store", "", "directory of an embedded Pachyderm, instead of a server")
+	flags.StringVar(&f.project, "project", "", "project (default: that of the context, or \"default\")")
+}
+
+// A server is the Pachyderm that a command speaks to.
+type server struct {
+	address  string // for people
+	project  string
+	config   string // pachctl's configuration file, to be watched; "": it plays no part
+	context  string
+	remote   *remote.Client
+	embedded *embedded.Server // nil: elsewhere
+}
+
+// noServer names every way to say where the Pachyderm is.
+const noServer = "no Pachyderm is named: give --pachd grpc://host:port, or --context NAME (or an active context in pachctl's configuration), or --store DIR for an embedded one"
+
+// connect finds the Pachyderm that the flags and pachctl's configuration name.
+func (f *serverFlags) connect(ctx context.Context, log *slog.Logger) (*server, error) {
+	s := &server{address: f.pachd, project: f.project}
+	conf := remote.Config{Address: f.pachd, Logger: log}
+	given := 0
+	for _, v := range []string{f.pachd, f.store, f.context} {
+		if v != "" {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return nil, usage("--pachd, --store and --context exclude each other")
+	case f.store != "":
+		var err error
+		if s.embedded, err = embedded.Open(f.store, embedded.Options{Logger: log}); err != nil {
+			return nil, err
+		}
+		s.address, conf.Dialer = "the store "+f.store, s.embedded.Dial
+	case f.pachd == "":
+		c, err := remote.LoadContext(f.context, os.Getenv)
+		if errors.Is(err, iofs.ErrNotExist) && f.context == "" {
+			return nil, usage("%s (%w)", noServer, err)
+		} else if err != nil {
+			return nil, usage("%w", err)
+		}
+		conf.Address, conf.ServerCAs, conf.Token = c.Address, c.ServerCAs, c.Token
+		s.address, s.config, s.context = c.Address, c.Path, c.Name
+		if s.project == "" {
+			s.project = c.Project
+		}
+	}
+	if s.project == "" {
+		s.project = pachclient.DefaultProject
+	}
+	var err error
+	if s.remote, err = remote.Dial(ctx, conf); err != nil {
+		return nil, errors.Join(usage("%w", err), s.close())
+	}
+	return s, nil
+}
+
+// close ends an embedded server; the client is closed by whoever wraps it.
+func (s *server) close() error {
+	if s.embedded == nil {
+		return nil
+	}
+	return s.embedded.Close()
+}
+
+// cluster asks who answers, and explains it when nobody does.
+func (s *server) cluster(ctx context.Context) (pachclient.Cluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	c, err := s.remote.Cluster(ctx)
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.Is(err, pachclient.ErrUnauthenticated), errors.Is(err, iofs.ErrPermission):
+		return c, fmt.Errorf("%s refuses the login: %w", s.address, err)
+	case errors.Is(err, pachclient.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return c, fmt.Errorf("%s can't be reached; is the address right, is pachd running, is a port-forward or a VPN down? %w", s.address, err)
+	}
+	return c, fmt.Errorf("%s: %w", s.address, err)
+}
+
+// mountFlags are those of mount that shape the parts.
+type mountFlags struct {
+	serverFlags
+	state, cacheDir                  string
+	cacheSize, memory                size
+	only, writable                   string
+	readOnly, allowOther             bool
+	uid, gid                         uint32
+	umask                            string
+	commitTimeout, stopTimeout, sync time.Duration
+	logLevel, logFormat              string
+	daemon                           bool
+}
+
+func (f *mountFlags) add(flags *pflag.FlagSet) {
+	f.serverFlags.add(flags)
+	f.cacheSize, f.memory = 10<<30, 128<<20
+	flags.StringVar(&f.state, "state", "", "directory for staged changes (default: $XDG_STATE_HOME/pachfs/ESCAPED-MOUNTPOINT, or below /var/lib/pachfs for root)")
+	flags.StringVar(&f.cacheDir, "cache-dir", "", "directory for cached contents (default: $XDG_CACHE_HOME/pachfs, or /var/cache/pachfs for root)")
+	flags.Var(&f.cacheSize, "cache-size", "how much may be cached on disk; 0: nothing")
+	flags.Var(&f.memory, "memory", "how much memory listings and streams may take")
+	flags.StringVar(&f.only, "only", "", "mount only these branches: images@master,labels@*")
+	flags.StringVar(&f.writable, "writable", "", "let only these branches be written: labels@*")
+	flags.BoolVar(&f.readOnly, "read-only", false, "let nothing be written")
+	flags.BoolVar(&f.allowOther, "allow-other", false, "let other users in (needs user_allow_other in /etc/fuse.conf, or root)")
+	flags.Uint32Var(&f.uid, "uid", uint32(os.Geteuid()), "owner of what nobody made here")
+	flags.Uint32Var(&f.gid, "gid", uint32(os.Getegid()), "group of what nobody made here")
+	flags.StringVar(&f.umask, "umask", "022", "permission bits, octal, that what nobody made here does not have")
+	flags.DurationVar(&f.commitTimeout, "commit-timeout", time.Minute, "a commit fails after that long without progress")
+	flags.DurationVar(&f.stopTimeout, "stop-timeout", time.Minute, "the last commit, on unmount, is given up after that long without progress")
+	flags.DurationVar(&f.sync, "sync-after", 5*time.Second, "closed files are on disk that long after their last change")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	flags.BoolVar(&f.daemon, "daemon", false, "go into the background once the mount is there")
+}
+
+// parts are all that a mount is made of.
+type parts struct {
+	server *server
+	cache  *cache.Client
+	stage  *staging.Stage
+	tree   *fs.Tree
+}
+
+// assemble puts a mount together, from the server up; nothing is mounted yet.
+func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, err error) {
+	umask, err := parseUmask(f.umask)
+	if err != nil {
+		return nil, err
+	}
+	only, err := parsePatterns("--only", f.only)
+	if err != nil {
+		return nil, err
+	}
+	writable, err := parsePatterns("--writable", f.writable)
+	if err != nil {
+		return nil, err
+	}
+	p = &parts{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+			p = nil
+		}
+	}()
+	if p.server, err = f.connect(ctx, log); err != nil {
+		return p, err
+	}
+	who, err := p.server.cluster(ctx)
+	if err != nil {
+		return p, errors.Join(err, p.server.remote.Close())
+	}
+	dir := f.cacheDir
+	if f.cacheSize == 0 {
+		dir = ""
+	}
+	p.cache, err = cache.New(p.server.remote, cache.Options{Dir: dir, DiskBytes: int64(f.cacheSize), MemoryBytes: int64(f.memory), Logger: log})
+	if err != nil {
+		return p, err
+	}
+	host, _ := os.Hostname()
+	p.stage, err = staging.Open(f.state, staging.Options{
+		Client: p.cache, Deployment: who.Deployment, Host: host, Logger: log,
+		ReadOnly:  func(b pachclient.Branch) bool { return f.readOnly || !writable(b) },
+		SyncAfter: f.sync, CommitTimeout: f.commitTimeout,
+		Changed: func(b pachclient.Branch, paths []string) { p.tree.Changed(b, paths) },
+	})
+	if err != nil {
+		return p, err
+	}
+	p.tree = fs.New(fs.Config{Client: p.cache, Stage: p.stage, Project: p.server.project, Only: only,
+		UID: f.uid, GID: f.gid, Umask: umask, ReadOnly: f.readOnly, Logger: log})
+	return p, nil
+}
+
+// close takes the parts apart, from the top down.
+func (p *parts) close() error {
+	var errs []error
+	if p.stage != nil {
+		errs = append(errs, p.stage.Close())
+	}
+	if p.cache != nil {
+		errs = append(errs, p.cache.Close())
+	}
+	if p.server != nil {
+		errs = append(errs, p.server.close())
+	}
+	return errors.Join(errs...)
+}
+
+func parseUmask(s string) (uint32, error) {
+	var n uint32
+	if _, err := fmt.Sscanf(s, "%o", &n); err != nil || n > 0o777 {
+		return 0, usage("--umask: %q is not an octal number up to 777", s)
+	}
+	return n, nil
+}
+
+// parsePatterns reads a list like images@master,labels@*; an empty one fits everything.
+func parsePatterns(flag, list string) (func(pachclient.Branch) bool, error) {
+	if list == "" {
+		return func(pachclient.Branch) bool { return true }, nil
+	}
+	patterns := strings.Split(list, ",")
+	for i, p := range patterns {
+		if !strings.Contains(p, "@") {
+			patterns[i] = p + "@*"
+		}
+		if _, err := path.Match(p, ""); err != nil {
+			return nil, usage("%s: %q: %w", flag, p, err)
+		}
+	}
+	return func(b pachclient.Branch) bool {
+		for _, p := range patterns {
+			if ok, _ := path.Match(p, b.String()); ok {
+				return true
+			}
+		}
+		return false
+	}, nil
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// flagsFromEnv gives every flag that was not set on the command line the value
+// of PACHFS_FLAG_NAME.
+func flagsFromEnv(flags *pflag.FlagSet, getenv func(string) string) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "PACHFS_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		v := getenv(name)
+		if f.Changed || v == "" || f.Name == "help" {
+			return
+		}
+		if err := flags.Set(f.Name, v); err != nil {
+			errs = append(errs, usage("%s=%q: %w", name, v, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// A size is a number of bytes: 512MiB, 10G.
+type size int64
+
+var units = []struct {
+	name  string
+	bytes int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"T", 1 << 40}}
+
+func (s *size) Set(v string) error {
+	factor := int64(1)
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(v, u.name); ok {
+			v, factor = n, u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/factor {
+		return fmt.Errorf("%q is no size (try 512MiB or 10GiB)", v)
+	}
+	*s = size(n * factor)
+	return nil
+}
+
+func (s *size) String() string {
+	n := int64(*s)
+	for i := 3; i >= 0; i-- {
+		if u := units[i]; n >= u.bytes && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func (s *size) Type() string { return "size" }

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pachfs/cmd/internal/control"
+	"pachfs/fs/bazil"
+	"pachfs/staging"
+)
+
+func newMount(s streams) *cobra.Command {
+	var f mountFlags
+	c := &cobra.Command{
+		Use:   "mount [flags] MOUNTPOINT",
+		Short: "Mount a Pachyderm",
+		Long: `Mounts a Pachyderm on an empty directory and stays in the foreground; one line
+on stdout says when it can be used. What is staged lands on unmount (umount,
+fusermount3 -u, Ctrl-C, SIGTERM); the exit status is 3 when it could not, and
+then the next mount on this directory goes on with it.`,
+		Example: "  pachfs mount --pachd grpc://localhost:30650 /mnt/pach\n  pachfs mount --store ~/pach --daemon ./mnt",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.daemon {
+				return background(s, args[0])
+			}
+			return runMount(c.Context(), &f, args[0], s)
+		},
+	}
+	f.add(c.Flags())
+	return c
+}
+
+// runMount is the life of a mount.
+func runMount(ctx context.Context, f *mountFlags, mountpoint string, s streams) error {
+	log, err := newLogger(s.err, f.logLevel, f.logFormat)
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	if mountpoint, err = realPath(mountpoint); err != nil {
+		return err
+	}
+	if err := f.directories(mountpoint); err != nil {
+		return err
+	}
+	p, err := f.assemble(ctx, log)
+	if err != nil {
+		return err
+	}
+	d := &daemon{f: f, parts: p, log: log, mountpoint: mountpoint, signals: signals, stopAsked: make(chan struct{}, 1), ended: make(chan control.Stopped, 8)}
+	err = d.run(ctx, s)
+	return errors.Join(err, p.close())
+}
+
+// directories fills in the default directories, and refuses to mount over them.
+func (f *mountFlags) directories(mountpoint string) (err error) {
+	if f.state == "" {
+		if f.state, err = defaultState(mountpoint); err != nil {
+			return err
+		}
+	}
+	if f.cacheDir == "" && f.cacheSize > 0 {
+		if f.cacheDir, err = defaultCache(); err != nil {
+			return err
+		}
+	}
+	for name, dir := range map[string]*string{"--state": &f.state, "--cache-dir": &f.cacheDir, "--store": &f.store} {
+		if *dir == "" {
+			continue
+		}
+		if *dir, err = realPath(*dir); err != nil {
+			return err
+		}
+		if inside(*dir, mountpoint) {
+			return usage("%s %s lies inside the mountpoint %s: the mount would hide it", name, *dir, mountpoint)
+		}
+	}
+	return nil
+}
+
+// A daemon is a mount that is being served.
+type daemon struct {
+	f          *mountFlags
+	parts      *parts
+	log        *slog.Logger
+	mountpoint string
+	mounted    *bazil.Mounted
+	signals    chan os.Signal
+	stopAsked  chan struct{}
+	ended      chan control.Stopped // one for everybody who asked to stop
+}
+
+// run mounts, serves until somebody unmounts or asks to, and lands what is staged.
+func (d *daemon) run(ctx context.Context, s streams) (err error) {
+	if err := d.openKept(ctx); err != nil {
+		return err
+	}
+	d.mounted, err = bazil.Mount(d.mountpoint, d.parts.tree, bazil.Options{
+		AllowOther: d.f.allowOther, ReadOnly: d.f.readOnly, Source: "pachfs:" + d.parts.server.project, Logger: d.log})
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- d.mounted.Serve() }()
+	stop, err := d.announce(s)
+	if err != nil {
+		return errors.Join(err, d.mounted.Detach())
+	}
+	defer stop()
+	unwatch := d.watchConfig()
+	defer unwatch()
+	reason := d.wait(served)
+	err = d.finish(reason, served)
+	how := control.Stopped{Exit: control.ExitCode(err, false)}
+	if err != nil {
+		how.Message = err.Error()
+	}
+	for range cap(d.ended) {
+		d.ended <- how
+	}
+	return err
+}
+
+// openKept goes on with what earlier mounts left, so that it shows in the status.
+func (d *daemon) openKept(ctx context.Context) error {
+	kept, err := d.parts.stage.Kept()
+	if err != nil {
+		return err
+	}
+	for _, b := range kept {
+		if b.Project != d.parts.server.project {
+			continue
+		}
+		o, err := d.parts.stage.Overlay(ctx, b)
+		if errors.Is(err, staging.ErrOtherCluster) {
+			return fmt.Errorf("%w; land them on their own Pachyderm, or give another --state than %s", err, d.f.state)
+		} else if err != nil {
+			d.log.Warn("a branch that was mounted before can't be opened", "branch", b.String(), "err", err)
+			continue
+		}
+		if st := o.Status(); st.Staged.Files+st.Staged.Deleted > 0 {
+			d.log.Info("going on with what was staged before", "branch", b.String(), "files", st.Staged.Files, "deleted", st.Staged.Deleted)
+		}
+	}
+	return nil
+}
+
+// announce makes the mount known once it can be used: to the other commands
+// and, with one line, to whoever waits.
+func (d *daemon) announce(s streams) (stop func(), err error) {
+	if err := d.listable(); err != nil {
+		return nil, err
+	}
+	l, err := control.Listen(d.f.state)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	api := &control.Server{Stage: d.parts.stage, Mountpoint: d.mountpoint, Address: d.parts.server.address, Project: d.parts.server.project, Stop: d.askStop}
+	go func() {
+		if err := api.Serve(l); err != nil {
+			d.log.Error("control socket", "err", err)
+		}
+	}()
+	leave, err := register(running{PID: os.Getpid(), Mountpoint: d.mountpoint, State: d.f.state, Connection: d.mounted.Connection()})
+	if err != nil {
+		return nil, errors.Join(err, api.Shutdown())
+	}
+	fmt.Fprintf(s.out, "mounted project %s of %s at %s (pid %d)\n", d.parts.server.project, d.parts.server.address, d.mountpoint, os.Getpid())
+	return func() {
+		leave()
+		if err := api.Shutdown(); err != nil {
+			d.log.Warn("control socket", "err", err)
+		}
+	}, nil
+}
+
+// listable waits until the root can be listed, through the kernel.
+func (d *daemon) listable() error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := os.ReadDir(d.mountpoint)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(30 * time.Second):
+		return fmt.Errorf("the mount on %s does not answer", d.mountpoint)
+	}
+}
+
+// askStop is how others than the kernel and signals end a mount.
+func (d *daemon) askStop() <-chan control.Stopped {
+	select {
+	case d.stopAsked <- struct{}{}:
+	default:
+	}
+	return d.ended
+}
