@@ -74,19 +74,19 @@ func (o *Overlay) commit(message string) (pachclient.Commit, error) {
 // A watchdog ends a context after a time without progress.
 type watchdog struct {
 	ctx     context.Context
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	timer   *time.Timer
 	timeout time.Duration
 }
 
 func newWatchdog(timeout time.Duration, closing <-chan struct{}) *watchdog {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	w := &watchdog{ctx: ctx, cancel: cancel, timeout: timeout}
-	w.timer = time.AfterFunc(timeout, cancel)
+	w.timer = time.AfterFunc(timeout, func() { cancel(fmt.Errorf("no progress for %v", timeout)) })
 	go func() {
 		select {
 		case <-closing:
-			cancel()
+			cancel(errors.New("pachfs is ending"))
 		case <-ctx.Done():
 		}
 	}()
@@ -98,7 +98,7 @@ func (w *watchdog) kick() { w.timer.Reset(w.timeout) }
 
 func (w *watchdog) stop() {
 	w.timer.Stop()
-	w.cancel()
+	w.cancel(nil)
 }
 
 // pause waits a moment before another try.
@@ -110,10 +110,10 @@ func (w *watchdog) pause(d time.Duration) {
 }
 
 func (w *watchdog) explain(err error) error {
-	if w.ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return fmt.Errorf("no progress for %v: %w (%v)", w.timeout, pachclient.ErrUnavailable, err)
+	if w.ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w (%v)", context.Cause(w.ctx), pachclient.ErrUnavailable, err)
 }
 
 // land brings all sealed layers into Pachyderm: those whose change was sent

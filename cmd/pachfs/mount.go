@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -52,6 +53,9 @@ func runMount(ctx context.Context, f *mountFlags, mountpoint string, s streams) 
 		return err
 	}
 	if err := f.directories(mountpoint); err != nil {
+		return err
+	}
+	if mountpoint, err = bazil.Preflight(mountpoint, log); err != nil {
 		return err
 	}
 	p, err := f.assemble(ctx, log)
@@ -145,6 +149,8 @@ func (d *daemon) openKept(ctx context.Context) error {
 		o, err := d.parts.stage.Overlay(ctx, b)
 		if errors.Is(err, staging.ErrOtherCluster) {
 			return fmt.Errorf("%w; land them on their own Pachyderm, or give another --state than %s", err, d.f.state)
+		} else if errors.Is(err, iofs.ErrNotExist) { // it is gone there, and nothing was staged for it
+			continue
 		} else if err != nil {
 			d.log.Warn("a branch that was mounted before can't be opened", "branch", b.String(), "err", err)
 			continue

@@ -52,7 +52,7 @@ func Mount(dir string, t *fs.Tree, o Options) (*Mounted, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	dir, err := preflight(dir, o.Logger)
+	dir, err := Preflight(dir, o.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +103,10 @@ func explain(dir string, o Options, err error) error {
 	return fmt.Errorf("mount %s: %w", dir, err)
 }
 
-// preflight refuses what can be foreseen, and gives the path as the kernel will show it.
-func preflight(dir string, log *slog.Logger) (string, error) {
+// Preflight refuses what can be foreseen: a mountpoint that is missing, in use
+// or not empty, no /dev/fuse, no fusermount3. It takes away the mount of a pachfs that
+// died there, and gives the path as the kernel will show it.
+func Preflight(dir string, log *slog.Logger) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
