@@ -20,8 +20,6 @@ type delta struct {
 	deletes []string // with a slash at the end: a directory with all below it
 }
 
-func (d *delta) empty() bool { return len(d.adds)+len(d.deletes) == 0 }
-
 // An add is a path's new content: a file of a layer, or a file or directory of
 // the base that comes to stand here.
 type add struct {

@@ -142,7 +142,7 @@ func lockFile(name string) (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: held by process %s: %w", filepath.Dir(name), trimNewline(holder), ErrLocked)
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	}
 	if err != nil {

@@ -102,9 +102,6 @@ func within(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
-// overlaps says whether one of two paths is the other or lies below it.
-func overlaps(p, q string) bool { return within(p, q) || within(q, p) }
-
 // resolve walks to p. It gives the node there; or else the path in the tree
 // below that shows at p, "" for nothing. It fails with ErrNotDir when an
 // element on the way is a file.

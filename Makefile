@@ -1,0 +1,54 @@
+# Bare `make` lists the targets.
+SHELL := /bin/bash
+export GOFLAGS := -buildvcs=false
+
+# Everything that needs no kernel in the loop; these run under the race detector.
+PURE := ./pachclient/... ./staging/... ./fs/... ./cmd/...
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Wherever this checkout is, the binary it builds.
+BIN := bin/pachfs
+
+.PHONY: help build run demo check test lint race mount-tests packages clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: $(BIN) ## build bin/pachfs
+
+.PHONY: $(BIN)
+$(BIN):
+	@mkdir -p bin
+	go build -o $(BIN) ./cmd/pachfs
+
+run: packages $(BIN) ## a Pachyderm of your own with sample data, mounted at ./mnt; Ctrl-C lands and unmounts
+	@go build -o bin/demo ./cmd/demo
+	@exec bin/demo -pachfs $(BIN) -dir .run -mnt mnt
+
+demo: packages $(BIN) ## the whole story by itself, step by step
+	@go build -o bin/demo ./cmd/demo
+	@bin/demo -story -pachfs $(BIN)
+
+check: lint ## format, vet, staticcheck and the fast tests: the inner loop
+	go test -short $(PURE)
+	go test ./test -run 'Floors|Fences|Words|Package|LongFiles|TopLevel|Errno'
+
+lint:
+	@out=$$(gofmt -l cmd fs pachclient staging test); if [ -n "$$out" ]; then echo "gofmt -w these:"; echo "$$out"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+test: packages lint race mount-tests demo ## everything that must hold, on a fresh machine
+	@echo "make test: all rungs passed"
+
+race:
+	go test -race -timeout 20m $(PURE)
+
+mount-tests: $(BIN)
+	go test -timeout 25m -count=1 ./test/...
+
+# What the machine has to have: fuse3 to mount at all, the others for the tests.
+packages:
+	@./.ci/packages $(if $(filter run demo,$(MAKECMDGOALS)),fuse3,$$(cat test/packages.txt))
+
+clean: ## remove what was built and the sample data
+	rm -rf bin .run
