@@ -46,15 +46,33 @@ func mountedOn(t testing.TB, dir string) (minor int, ok bool) {
 	return minor, ok
 }
 
-// abort ends a FUSE connection: every request that waits fails.
-func abort(conn int) {
-	os.WriteFile(filepath.Join(connections, strconv.Itoa(conn), "abort"), []byte("1"), 0)
+// othersHave says whether a connection's number belongs to a mount on another
+// directory: the kernel gives numbers anew, and tests run beside each other.
+func othersHave(conn int, dir string) bool {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) > 4 && f[2] == fmt.Sprintf("0:%d", conn) && f[4] != dir {
+			return true
+		}
+	}
+	return false
+}
+
+// abort ends the FUSE connection of a mount: every request that waits fails.
+func abort(conn int, dir string) {
+	if !othersHave(conn, dir) {
+		os.WriteFile(filepath.Join(connections, strconv.Itoa(conn), "abort"), []byte("1"), 0)
+	}
 }
 
 // connected says whether the connection still exists.
-func connected(conn int) bool {
+func connected(conn int, dir string) bool {
 	_, err := os.Stat(filepath.Join(connections, strconv.Itoa(conn)))
-	return err == nil
+	return err == nil && !othersHave(conn, dir)
 }
 
 // detach takes a mount away at once, whoever uses it.

@@ -102,14 +102,13 @@ func (m *Mount) watch(t testing.TB) {
 			t.Log("blocked:", b)
 		}
 		m.Cmd.Process.Signal(syscall.SIGQUIT) // the goroutines go to the log
-		time.Sleep(time.Second)
-		m.abort()
+		m.abort()                             // now: the number may be another's soon
 	})
 }
 
 func (m *Mount) abort() {
 	if m.Conn != 0 {
-		abort(m.Conn)
+		abort(m.Conn, m.Dir)
 	}
 }
 
@@ -169,7 +168,7 @@ func (m *Mount) noLeaks(t testing.TB) {
 	if m.Conn != 0 && !killed {
 		gone := false
 		for end := time.Now().Add(5 * time.Second); !gone && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			gone = !connected(m.Conn)
+			gone = !connected(m.Conn, m.Dir)
 		}
 		if !gone {
 			t.Errorf("FUSE connection %d is still there", m.Conn)
@@ -203,7 +202,7 @@ func (m *Mount) noStrays(t testing.TB) {
 	})
 	for _, dir := range []string{m.State, m.Cache} {
 		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if name := strings.ToLower(filepath.Base(path)); err == nil && (strings.Contains(name, "tmp") || strings.Contains(name, "temp") || strings.HasSuffix(name, ".sock")) {
+			if name := strings.ToLower(filepath.Base(path)); err == nil && (strings.Contains(name, "tmp") || strings.Contains(name, "temp") || m.Conn != 0 && strings.HasSuffix(name, ".sock")) {
 				t.Errorf("left behind: %s", path)
 			}
 			return nil
