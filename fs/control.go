@@ -156,6 +156,12 @@ func (t *Tree) writeControl(ctx context.Context, of *openFile, p []byte) (int, e
 	return len(p), t.fire(ctx, of.n, strings.TrimSpace(string(p)))
 }
 
+// IsTrigger says whether touching or writing a number commits.
+func (t *Tree) IsTrigger(ino Ino) bool {
+	n, err := t.get(ino)
+	return err == nil && n.kind == control && n.ctl.trigger
+}
+
 // fire commits what a trigger speaks of and returns when that is done.
 func (t *Tree) fire(ctx context.Context, n *inode, message string) error {
 	overlays, err := t.scope(ctx, n.parent)

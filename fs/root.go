@@ -17,41 +17,99 @@ import (
 // every lookup and listing of the root in that time.
 const repoFor = 200 * time.Millisecond
 
-// A repoCache holds the repos of the project, one call at a time.
-type repoCache struct {
-	mu    sync.Mutex // held through the call: those who wait want its answer
-	at    time.Time
+// patience is how long a lookup of what the last list knew waits for the next
+// one: the way to what is staged or cached must not lead through a server that
+// is away.
+const patience = time.Second
+
+// A repoList is the answer to one call, or will be.
+type repoList struct {
+	done  chan struct{} // closed when the rest is set
 	repos map[string]pachclient.RepoInfo
 	order []string
+	err   error
 }
 
-// branches lists the repos with their branches.
-func (t *Tree) branches(ctx context.Context) (map[string]pachclient.RepoInfo, []string, error) {
+// A repoCache holds the repos of the project, one call at a time.
+type repoCache struct {
+	mu     sync.Mutex
+	at     time.Time // when last was asked for; zero: nobody believes it
+	last   *repoList // the last answer that was none of an error
+	flight *repoList // the call under way
+}
+
+// branches lists the repos with their branches. When the server is away or
+// slow it gives the last list, if there is one that the caller thinks enough.
+func (t *Tree) branches(ctx context.Context, enough func(*repoList) bool) (*repoList, error) {
 	c := &t.repos
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.repos != nil && time.Since(c.at) < repoFor {
-		return c.repos, c.order, nil
+	last := c.last
+	if last != nil && time.Since(c.at) < repoFor {
+		c.mu.Unlock()
+		return last, nil
 	}
+	if c.flight == nil {
+		c.flight = &repoList{done: make(chan struct{})}
+		go t.askRepos(c.flight)
+	}
+	next := c.flight
+	c.mu.Unlock()
+	if last != nil && !enough(last) {
+		last = nil
+	}
+	var late <-chan time.Time
+	if last != nil {
+		late = time.After(patience)
+	}
+	select {
+	case <-next.done:
+		if errors.Is(next.err, pachclient.ErrUnavailable) && last != nil {
+			return last, nil
+		}
+		return next, next.err
+	case <-late:
+		return last, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// askRepos makes the call; whoever waits may go away meanwhile.
+func (t *Tree) askRepos(l *repoList) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	start := time.Now()
 	list, err := t.c.Client.Repos(ctx, t.c.Project)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list repos: %w", err)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.Join(pachclient.ErrUnavailable, err)
 	}
-	c.repos, c.order, c.at = make(map[string]pachclient.RepoInfo, len(list)), nil, time.Now()
+	if err != nil {
+		l.err = fmt.Errorf("list repos: %w", err)
+	}
+	l.repos = make(map[string]pachclient.RepoInfo, len(list))
 	for _, r := range list {
 		if len(r.Branches) == 0 { // shown all the same; the first commit makes the branch
 			r.Branches = []string{pachclient.DefaultBranch}
 		}
-		c.repos[r.Repo.Name] = r
-		c.order = append(c.order, r.Repo.Name)
+		l.repos[r.Repo.Name] = r
+		l.order = append(l.order, r.Repo.Name)
 	}
-	return c.repos, c.order, nil
+	c := &t.repos
+	c.mu.Lock()
+	if c.flight == l { // otherwise it was too early for somebody
+		c.flight = nil
+		if err == nil {
+			c.last, c.at = l, start
+		}
+	}
+	c.mu.Unlock()
+	close(l.done)
 }
 
 // refresh makes the next look at the root ask anew.
 func (t *Tree) refresh() {
 	t.repos.mu.Lock()
-	t.repos.repos = nil
+	t.repos.at, t.repos.flight = time.Time{}, nil
 	t.repos.mu.Unlock()
 }
 
@@ -60,13 +118,13 @@ func (t *Tree) shown(b pachclient.Branch) bool { return t.c.Only == nil || t.c.O
 
 // listRoot gives the names of the branch directories.
 func (t *Tree) listRoot(ctx context.Context) ([]Dirent, error) {
-	repos, order, err := t.branches(ctx)
+	l, err := t.branches(ctx, func(*repoList) bool { return true })
 	if err != nil {
 		return nil, err
 	}
 	var out []Dirent
-	for _, name := range order {
-		for _, branch := range repos[name].Branches {
+	for _, name := range l.order {
+		for _, branch := range l.repos[name].Branches {
 			b := pachclient.Branch{Project: t.c.Project, Repo: name, Name: branch}
 			if t.shown(b) {
 				out = append(out, Dirent{Name: b.String(), Type: Dir})
@@ -82,11 +140,14 @@ func (t *Tree) lookupRoot(ctx context.Context, root *inode, name string) (Entry,
 	if !pachclient.ValidRefName(repo) {
 		return t.nothing(), nil
 	}
-	repos, _, err := t.branches(ctx)
+	l, err := t.branches(ctx, func(old *repoList) bool {
+		r, ok := old.repos[repo]
+		return ok && (!at || pachclient.IsCommitID(ref) || hasBranch(r, ref))
+	})
 	if err != nil {
 		return Entry{}, err
 	}
-	info, ok := repos[repo]
+	info, ok := l.repos[repo]
 	if !ok {
 		return t.nothing(), nil
 	}

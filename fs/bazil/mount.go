@@ -136,7 +136,9 @@ func Preflight(dir string, log *slog.Logger) (string, error) {
 	} else if !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("mountpoint: %w", err)
 	}
-	if f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
+	if f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); errors.Is(err, iofs.ErrPermission) { // fusermount3 opens it as the user, too
+		return "", fmt.Errorf("%w (try, as root: chmod 666 /dev/fuse; in a container: --device /dev/fuse)", err)
+	} else if err != nil {
 		return "", fmt.Errorf("%w (try: modprobe fuse; in a container: --device /dev/fuse)", err)
 	} else {
 		f.Close()

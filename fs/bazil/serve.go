@@ -25,7 +25,9 @@ type server struct {
 	log  *slog.Logger
 	bufs sync.Pool // *[]byte for READ
 	intr interrupts
-	work sync.WaitGroup // requests under way
+	// Closes under way: the kernel does not wait for them before the mount is
+	// gone, and a file counts as written when they are done.
+	releases sync.WaitGroup
 }
 
 // serve answers requests until the mount is gone.
@@ -40,6 +42,7 @@ func (s *server) serve() error {
 		}()
 	}
 	wg.Wait()
+	s.releases.Wait()
 	close(errs)
 	for err := range errs {
 		if err != nil {
@@ -61,9 +64,13 @@ func (s *server) read() error {
 			return fmt.Errorf("read from /dev/fuse: %w", err)
 		}
 		if !s.atOnce(req) {
-			s.work.Add(1)
+			done := func() {}
+			if _, ok := req.(*fuse.ReleaseRequest); ok {
+				s.releases.Add(1)
+				done = s.releases.Done
+			}
 			go func() {
-				defer s.work.Done()
+				defer done()
 				s.answer(req)
 			}()
 		}
@@ -104,7 +111,7 @@ func (s *server) atOnce(req fuse.Request) bool {
 // too, and only to this request.
 func (s *server) answer(req fuse.Request) {
 	hdr := req.Hdr()
-	ctx, done := s.intr.begin(hdr.ID, hdr.Pid, isTrigger(req))
+	ctx, done := s.intr.begin(hdr.ID, hdr.Pid, s.isTrigger(req))
 	reply, err := s.handle(ctx, req)
 	done()
 	if err != nil {
@@ -132,11 +139,12 @@ func (s *server) handle(ctx context.Context, req fuse.Request) (reply func(), er
 // op names a request for the log.
 func op(req fuse.Request) string { return fmt.Sprintf("%T", req)[len("*fuse."):] }
 
-// isTrigger says whether a request may be one that waits for a commit.
-func isTrigger(req fuse.Request) bool {
+// isTrigger says whether a request may be one that waits for a commit: any
+// signal ends that. All else goes on, for SA_RESTART does not cover it.
+func (s *server) isTrigger(req fuse.Request) bool {
 	switch req.(type) {
 	case *fuse.SetattrRequest, *fuse.WriteRequest:
-		return true
+		return s.tree.IsTrigger(fs.Ino(req.Hdr().Node))
 	}
 	return false
 }
