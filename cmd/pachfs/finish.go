@@ -85,12 +85,26 @@ func (d *daemon) land() error {
 	go d.patience(ctx, cancel)
 	err := d.parts.tree.CommitAll(ctx, "")
 	if err == nil {
+		err = d.unfinished()
+	}
+	if err == nil {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		err = cause
 	}
 	return fmt.Errorf("%w; %w in %s, and the next mount on %s goes on with them", err, control.ErrStays, d.f.state, d.mountpoint)
+}
+
+// unfinished fails when something did not go along: files that were open for
+// writing in a mount that was taken away in use.
+func (d *daemon) unfinished() error {
+	for _, o := range d.parts.stage.Overlays() {
+		if o.Dirty() {
+			return fmt.Errorf("commit %s: not of files that were still being written", o.Branch())
+		}
+	}
+	return nil
 }
 
 // patience ends the last commit when nothing has moved for the stop timeout.

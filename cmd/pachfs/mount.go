@@ -185,7 +185,7 @@ func (d *daemon) announce(s streams) (stop func(), err error) {
 	fmt.Fprintf(s.out, "mounted project %s of %s at %s (pid %d)\n", d.parts.server.project, d.parts.server.address, d.mountpoint, os.Getpid())
 	return func() {
 		leave()
-		if err := api.Shutdown(); err != nil {
+		if err := errors.Join(api.Shutdown(), control.Remove(d.f.state)); err != nil {
 			d.log.Warn("control socket", "err", err)
 		}
 	}, nil

@@ -46,3 +46,11 @@ func Listen(dir string) (net.Listener, error) {
 		return l, os.Chmod(path, 0o600)
 	})
 }
+
+// Remove takes the socket of a state directory away, after Shutdown.
+func Remove(dir string) error {
+	if err := os.Remove(filepath.Join(dir, SocketName)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
