@@ -49,7 +49,7 @@ func TestErrorsAtMount(t *testing.T) {
 	})
 	t.Run("no mountpoint named", func(t *testing.T) {
 		_, flags := dirs(t)
-		refused(t, 2, []string{"MOUNTPOINT"}, append(flags, "--pachd", s.URL)...)
+		refused(t, 2, []string{"mount --help"}, append(flags, "--pachd", s.URL)...)
 	})
 	t.Run("unknown flag", func(t *testing.T) {
 		mnt, flags := dirs(t)
@@ -152,6 +152,7 @@ func TestErrorsOtherCluster(t *testing.T) {
 	m := s.Mount(t)
 	write(t, m.Path("a@master", "mine"), "mine")
 	m.Kill(t)
+	m.Close(t)
 
 	spec := m.Spec
 	spec.URL = other.URL
@@ -206,7 +207,7 @@ func TestErrorsServerAway(t *testing.T) {
 	s.Peer.Create(t, s.Ref("a"))
 	s.Peer.PutWait(t, ref, map[string]string{"/read": "read before", "/d/x": "x", "/unread": strings.Repeat("u", 100000)})
 	p := harness.NewProxy(t, s)
-	m := harness.MountSpec(t, harness.Spec{URL: p.URL, Flags: []string{"--io-timeout", "3s"}})
+	m := harness.MountSpec(t, harness.Spec{URL: p.URL, Deadline: 4 * time.Minute})
 	dir := m.Path(ref)
 	_ = read(t, dir+"/read")
 	p.Refuse()

@@ -22,7 +22,6 @@ func TestMain(m *testing.M) {
 		"write": writerMain,
 		"hold":  holdMain,
 		"mmap":  mmapMain,
-		"intr":  interruptMain,
 	})
 }
 

@@ -18,7 +18,7 @@ func TestUnmountLands(t *testing.T) {
 		name string
 		do   func(t *testing.T, m *harness.Mount)
 	}{
-		{"umount(8)", func(t *testing.T, m *harness.Mount) { harness.Sh(t, "", "umount "+m.Dir) }},
+		{"umount", func(t *testing.T, m *harness.Mount) { harness.Sh(t, "", "umount "+m.Dir) }},
 		{"fusermount3", func(t *testing.T, m *harness.Mount) { harness.Sh(t, "", "fusermount3 -u "+m.Dir) }},
 		{"umount -l", func(t *testing.T, m *harness.Mount) { harness.Sh(t, "", "umount -l "+m.Dir) }},
 		{"SIGTERM", func(t *testing.T, m *harness.Mount) { m.Signal(t, syscall.SIGTERM) }},

@@ -14,8 +14,20 @@ import (
 // setuid, so nothing may forbid new privileges.
 var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=+all"}
 
+// openFuse lets everybody open /dev/fuse, as udev does on every Debian; where
+// there is no udev, for as long as the test runs.
+func openFuse(t *testing.T) {
+	st, err := os.Stat("/dev/fuse")
+	ok(t, err)
+	if st.Mode().Perm()&0o006 != 0o006 {
+		ok(t, os.Chmod("/dev/fuse", 0o666))
+		t.Cleanup(func() { os.Chmod("/dev/fuse", st.Mode().Perm()) })
+	}
+}
+
 // An ordinary user mounts through fusermount3, writes, commits, unmounts (point 8).
 func TestUnprivileged(t *testing.T) {
+	openFuse(t)
 	s := harness.Serve(t)
 	ref := s.Ref("a@master")
 	s.Peer.Create(t, s.Ref("a"))
@@ -59,6 +71,7 @@ func TestUnprivilegedAllowOther(t *testing.T) {
 	if b, _ := os.ReadFile("/etc/fuse.conf"); strings.Contains("\n"+string(b), "\nuser_allow_other") {
 		t.Skip("/etc/fuse.conf of this machine has user_allow_other: nothing to refuse")
 	}
+	openFuse(t)
 	s := harness.Serve(t)
 	base, err := os.MkdirTemp("", "pachfs-nobody-")
 	ok(t, err)
