@@ -82,8 +82,12 @@ func (b *base) since() time.Time {
 	return b.info.Finished
 }
 
-// stat describes a path of the base.
+// stat describes a path of the base. The root always exists, and is looked at
+// after each change: nobody needs to be asked.
 func (b *base) stat(ctx context.Context, p string) (Info, error) {
+	if p == "/" {
+		return b.describe(pachclient.FileInfo{Path: p, Dir: true, ModTime: b.info.Finished}), nil
+	}
 	fi, err := b.r.Stat(ctx, p)
 	if err == nil {
 		return b.describe(fi), nil
