@@ -1,0 +1,365 @@
+package staging_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pachfs/staging"
+)
+
+var (
+	modelSeed  = flag.Uint64("seed", 0, "of the model test; 0: another one each time")
+	modelSteps = flag.Int("steps", 1500, "of the model test")
+)
+
+// A model is a tree as a map, and a world that must show the same.
+type model struct {
+	*world
+	rnd     *rand.Rand
+	dirs    map[string]bool // without the root
+	files   map[string]*modelFile
+	handles []*modelHandle
+	foreign int
+	log     []string
+}
+
+// A modelFile is shared by its name and its handles.
+type modelFile struct{ b []byte }
+
+type modelHandle struct {
+	f     *staging.File
+	m     *modelFile
+	write bool
+}
+
+func TestModel(t *testing.T) {
+	seed, steps := *modelSeed, *modelSteps
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	if testing.Short() {
+		steps = min(steps, 300)
+	}
+	t.Logf("go test ./staging -run TestModel -seed %d -steps %d", seed, steps)
+	m := &model{rnd: rand.New(rand.NewPCG(seed, 0)), dirs: map[string]bool{}, files: map[string]*modelFile{}}
+	first := map[string]string{}
+	for i := range 8 {
+		p := fmt.Sprintf("/%c/%c%d", "abc"[i%3], "xy"[i%2], i%2)
+		first[p] = strings.Repeat(p, 1+i)
+	}
+	for p, b := range first {
+		m.files[p] = &modelFile{[]byte(b)}
+	}
+	for p := range withParents(first) {
+		if dir, ok := strings.CutSuffix(p, "/"); ok {
+			m.dirs[dir] = true
+		}
+	}
+	m.world = newWorld(t, first)
+	defer func() {
+		if t.Failed() {
+			t.Logf("after %d steps, the last ones:\n%s", len(m.log), strings.Join(m.log[max(0, len(m.log)-60):], "\n"))
+		}
+	}()
+	m.compare()
+	for range steps {
+		m.step()
+		m.compare()
+	}
+}
+
+func (m *model) did(format string, args ...any) { m.log = append(m.log, fmt.Sprintf(format, args...)) }
+
+// compare holds the whole tree, and every open handle, against the model.
+func (m *model) compare() {
+	m.t.Helper()
+	want := map[string]string{}
+	for d := range m.dirs {
+		want[d+"/"] = ""
+	}
+	for p, f := range m.files {
+		want[p] = string(f.b)
+	}
+	if d := treeDiff(m.tree(), want); d != "" {
+		m.t.Fatal(d)
+	}
+	for _, h := range m.handles {
+		if got := m.content(h.f); got != string(h.m.b) {
+			m.t.Fatalf("a handle reads %.60q, want %.60q", got, h.m.b)
+		}
+	}
+	m.check()
+}
+
+func pick[T any](rnd *rand.Rand, s []T) (v T) {
+	if len(s) > 0 {
+		v = s[rnd.IntN(len(s))]
+	}
+	return v
+}
+
+func (m *model) anyFile() string { return pick(m.rnd, slices.Sorted(maps.Keys(m.files))) }
+func (m *model) anyDir() string  { return pick(m.rnd, append(slices.Sorted(maps.Keys(m.dirs)), "/")) }
+func (m *model) anyPath() string {
+	switch m.rnd.IntN(3) {
+	case 0:
+		if p := m.anyFile(); p != "" {
+			return p
+		}
+		fallthrough
+	case 1:
+		return m.anyDir()
+	}
+	return m.newPath()
+}
+
+// newPath is mostly a path where nothing is; few names, so that they come again.
+func (m *model) newPath() string {
+	dir := m.anyDir()
+	if strings.Count(dir, "/") > 3 {
+		dir = "/"
+	}
+	return path.Join(dir, pick(m.rnd, []string{"a", "b", "c", "x0", "x1", "y0", "y1"}))
+}
+
+func (m *model) exists(p string) bool { return p == "/" || m.dirs[p] || m.files[p] != nil }
+
+func (m *model) isEmpty(dir string) bool {
+	for p := range m.dirs {
+		if path.Dir(p) == dir {
+			return false
+		}
+	}
+	for p := range m.files {
+		if path.Dir(p) == dir {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) step() {
+	ctx := m.t.Context()
+	switch n := m.rnd.IntN(100); {
+	case n < 10: // create
+		p := m.newPath()
+		keep := m.rnd.IntN(4) == 0
+		m.did("create %s, keep open %v", p, keep)
+		f, err := m.Create(ctx, p, staging.Attr{})
+		if m.exists(p) {
+			m.fails(err, fs.ErrExist)
+			return
+		}
+		m.must(err)
+		h := &modelHandle{f, &modelFile{}, true}
+		m.files[p] = h.m
+		m.writeTo(h)
+		if keep {
+			m.handles = append(m.handles, h)
+		} else {
+			m.must(f.Close(true))
+		}
+	case n < 25: // open, change, close
+		if p := m.anyFile(); p != "" {
+			m.did("change %s", p)
+			m.change(p, func(f *staging.File) { m.writeTo(&modelHandle{f, m.files[p], true}) })
+		}
+	case n < 31: // open and keep
+		if p := m.anyFile(); p != "" && len(m.handles) < 8 {
+			write := m.rnd.IntN(3) > 0
+			m.did("open %s, write %v: handle %d", p, write, len(m.handles))
+			f, err := m.Open(ctx, p, write)
+			m.must(err)
+			m.handles = append(m.handles, &modelHandle{f, m.files[p], write})
+		}
+	case n < 45: // a kept handle
+		if len(m.handles) > 0 {
+			m.useHandle(m.rnd.IntN(len(m.handles)))
+		}
+	case n < 65:
+		m.renameAny(m.anyPath(), m.anyPath())
+	case n < 73:
+		m.removeAny(m.anyPath())
+	case n < 81: // rm -r
+		if dir := m.anyDir(); dir != "/" && m.rnd.IntN(3) == 0 {
+			m.removeTree(dir)
+		}
+	case n < 88:
+		p := m.newPath()
+		m.did("mkdir %s", p)
+		err := m.Mkdir(ctx, p, staging.Attr{})
+		if m.exists(p) {
+			m.fails(err, fs.ErrExist)
+			return
+		}
+		m.must(err)
+		m.dirs[p] = true
+	case n < 94:
+		m.did("commit")
+		m.commit()
+	case n < 96:
+		m.foreignCommit()
+	case n < 98:
+		m.did("kill")
+		m.handles = nil
+		m.kill()
+	default:
+		m.did("close all")
+		for len(m.handles) > 0 {
+			m.closeHandle(0)
+		}
+	}
+}
+
+// writeTo changes a file's bytes in a random way.
+func (m *model) writeTo(h *modelHandle) {
+	for range m.rnd.IntN(4) {
+		size := int64(len(h.m.b))
+		switch m.rnd.IntN(5) {
+		case 0:
+			n := m.rnd.Int64N(size + 20)
+			m.did("  truncate %d", n)
+			m.must(h.f.Truncate(n))
+			h.m.b = append(h.m.b[:min(n, size):min(n, size)], make([]byte, max(0, n-size))...)
+		case 1:
+			m.did("  append")
+			_, err := h.f.Append([]byte("+more"))
+			m.must(err)
+			h.m.b = append(h.m.b, "+more"...)
+		default:
+			off := m.rnd.Int64N(size + 10)
+			b := bytes.Repeat([]byte{'A' + byte(m.rnd.IntN(26))}, 1+m.rnd.IntN(30))
+			m.did("  write %d at %d", len(b), off)
+			_, err := h.f.WriteAt(b, off)
+			m.must(err)
+			h.m.b = append(h.m.b, make([]byte, max(0, off+int64(len(b))-size))...)
+			copy(h.m.b[off:], b)
+		}
+	}
+}
+
+func (m *model) useHandle(i int) {
+	h := m.handles[i]
+	switch {
+	case m.rnd.IntN(3) == 0:
+		m.did("close handle %d", i)
+		m.closeHandle(i)
+	case !h.write:
+	case m.rnd.IntN(3) == 0:
+		m.did("sync handle %d", i)
+		m.must(h.f.Sync())
+	default:
+		m.did("write to handle %d", i)
+		m.writeTo(h)
+	}
+}
+
+func (m *model) closeHandle(i int) {
+	h := m.handles[i]
+	m.handles = slices.Delete(m.handles, i, i+1)
+	m.must(h.f.Close(h.write))
+}
+
+func (m *model) renameAny(from, to string) {
+	m.did("rename %s %s", from, to)
+	err := m.Rename(m.t.Context(), from, to)
+	dir := from == "/" || m.dirs[from]
+	switch {
+	case !m.exists(from):
+		m.fails(err, fs.ErrNotExist)
+		return
+	case from == to:
+		m.must(err)
+		return
+	case dir && (from == "/" || strings.HasPrefix(to, from+"/")),
+		m.files[to] != nil && dir,
+		(to == "/" || m.dirs[to]) && (!dir || !m.isEmpty(to)):
+		if err == nil {
+			m.t.Fatalf("rename %s %s succeeds", from, to)
+		}
+		return
+	}
+	m.must(err)
+	if !dir {
+		f := m.files[from]
+		delete(m.files, from)
+		m.files[to] = f
+		return
+	}
+	dirs, files := map[string]bool{}, map[string]*modelFile{}
+	moved := func(p string) string {
+		if rest, ok := strings.CutPrefix(p, from+"/"); ok {
+			return to + "/" + rest
+		} else if p == from {
+			return to
+		}
+		return p
+	}
+	for p := range m.dirs {
+		dirs[moved(p)] = true
+	}
+	for p, f := range m.files {
+		files[moved(p)] = f
+	}
+	m.dirs, m.files = dirs, files
+}
+
+func (m *model) removeAny(p string) {
+	m.did("remove %s", p)
+	ctx := m.t.Context()
+	switch {
+	case m.files[p] != nil:
+		m.must(m.Remove(ctx, p))
+		delete(m.files, p)
+	case p == "/":
+	case !m.dirs[p]:
+		m.fails(m.Remove(ctx, p), fs.ErrNotExist)
+		m.fails(m.Rmdir(ctx, p), fs.ErrNotExist)
+	case m.isEmpty(p):
+		m.must(m.Rmdir(ctx, p))
+		delete(m.dirs, p)
+	default:
+		m.fails(m.Rmdir(ctx, p), staging.ErrNotEmpty)
+	}
+}
+
+func (m *model) removeTree(dir string) {
+	m.did("rm -r %s", dir)
+	for _, p := range slices.Sorted(maps.Keys(m.files)) {
+		if strings.HasPrefix(p, dir+"/") {
+			m.remove(p)
+			delete(m.files, p)
+		}
+	}
+	dirs := slices.Sorted(maps.Keys(m.dirs))
+	slices.Reverse(dirs)
+	for _, p := range dirs {
+		if p == dir || strings.HasPrefix(p, dir+"/") {
+			m.rmdir(p)
+			delete(m.dirs, p)
+		}
+	}
+}
+
+// foreignCommit is a commit of a path that nobody here touches.
+func (m *model) foreignCommit() {
+	m.foreign++
+	p := fmt.Sprintf("/foreign%d", m.foreign%5)
+	content := fmt.Sprintf("the %dth foreign commit", m.foreign)
+	if h := m.files[p]; h != nil {
+		return
+	}
+	m.did("foreign commit of %s", p)
+	m.put(map[string]string{p: content})
+	m.follow()
+	m.files[p] = &modelFile{[]byte(content)}
+}
