@@ -25,8 +25,10 @@ type inode struct {
 	parent   *inode
 	name     string
 	children map[string]*inode // those that the kernel knows
+	ghosts   map[string]int    // superseded ones, by name, that the kernel has not forgotten
 	lookups  uint64
 	stale    bool // superseded: its path shows something else now
+	ghost    bool // counted in its parent's ghosts
 	dir      bool
 
 	branch pachclient.Branch // of a branchDir
@@ -123,9 +125,14 @@ func (t *Tree) Forget(ino Ino, n uint64) {
 // sweep takes an inode out of the table that nobody can name any more. Called
 // with mu held.
 func (t *Tree) sweep(n *inode) {
-	for n != nil && n.ino != Root && n.lookups == 0 && len(n.files) == 0 && len(n.children) == 0 {
+	for n != nil && n.ino != Root && n.lookups == 0 && len(n.files) == 0 && len(n.children) == 0 && len(n.ghosts) == 0 {
 		parent := n.parent
 		n.leave()
+		if n.ghost {
+			if parent.ghosts[n.name]--; parent.ghosts[n.name] == 0 {
+				delete(parent.ghosts, n.name)
+			}
+		}
 		delete(t.inodes, n.ino)
 		n = parent
 	}

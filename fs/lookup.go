@@ -89,7 +89,7 @@ func (t *Tree) Getattr(ctx context.Context, ino Ino) (Attr, error) {
 		return Attr{}, errStale
 	}
 	info, err := o.Stat(ctx, p)
-	if errors.Is(err, iofs.ErrNotExist) {
+	if errors.Is(err, iofs.ErrNotExist) || err == nil && info.Dir != n.dir {
 		return Attr{}, errStale
 	} else if err != nil {
 		return Attr{}, err

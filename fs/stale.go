@@ -8,11 +8,14 @@ import (
 )
 
 // A Notice is something that the kernel must forget about an inode: its
-// attributes, or with Data, of a directory, its listing too. Entries are never
-// invalidated, nor are the pages of files.
+// attributes, or with Data, of a directory, its listing too; or, with Name, an
+// entry of a directory. That is needed in one case only, a file that became a
+// directory: the kernel walks into it without asking for attributes. The pages of
+// files are never invalidated.
 type Notice struct {
 	Ino  Ino
 	Data bool
+	Name string
 }
 
 // Notices tells the shell that there is something to send; Take gives it.
@@ -45,21 +48,22 @@ func (t *Tree) Changed(b pachclient.Branch, paths []string) {
 			var name string
 			name, rest, _ = strings.Cut(rest, "/")
 			n := dir.children[name]
-			if n == nil {
-				dir = nil
-				break
+			if rest != "" && (n != nil && !n.dir || dir.ghosts[name] > 0) {
+				t.notify(Notice{Ino: dir.ino, Name: name})
 			}
-			if rest == "" || !n.dir {
+			if n != nil && (rest == "" || !n.dir) {
 				t.changed(n)
 			}
-			dir = n
+			if dir = n; n == nil || !n.dir {
+				break
+			}
 		}
 		if dir == root { // all of it
 			t.changed(root)
 		}
 	}
 	for n := range listings {
-		t.notify(Notice{n.ino, true})
+		t.notify(Notice{Ino: n.ino, Data: true})
 	}
 }
 
@@ -69,7 +73,7 @@ func (t *Tree) changed(n *inode) {
 		t.changed(c)
 	}
 	if n.dir { // it may be a directory still; if not, the next look at it says so
-		t.notify(Notice{n.ino, true})
+		t.notify(Notice{Ino: n.ino, Data: true})
 		return
 	}
 	t.supersede(n)
@@ -83,7 +87,14 @@ func (t *Tree) supersede(n *inode) {
 	}
 	n.leave()
 	n.stale = true
-	t.notify(Notice{n.ino, false})
+	if n.lookups > 0 { // the kernel still has it under this name
+		n.ghost = true
+		if n.parent.ghosts == nil {
+			n.parent.ghosts = map[string]int{}
+		}
+		n.parent.ghosts[n.name]++
+	}
+	t.notify(Notice{Ino: n.ino})
 }
 
 // notify puts a notice on the list. Called with mu held.

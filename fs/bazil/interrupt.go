@@ -22,18 +22,19 @@ type interrupts struct {
 // A waiting is a request under way.
 type waiting struct {
 	cancel  context.CancelFunc
+	node    fuse.NodeID
 	tid     uint32 // the thread that waits
 	trigger bool   // it may wait for a commit: any interrupt ends that
 }
 
 // begin notes a request; done must be called before it is answered.
-func (s *interrupts) begin(id fuse.RequestID, tid uint32, trigger bool) (ctx context.Context, done func()) {
+func (s *interrupts) begin(id fuse.RequestID, node fuse.NodeID, tid uint32, trigger bool) (ctx context.Context, done func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
 	if s.pending == nil {
 		s.pending = map[fuse.RequestID]*waiting{}
 	}
-	s.pending[id] = &waiting{cancel, tid, trigger}
+	s.pending[id] = &waiting{cancel, node, tid, trigger}
 	s.mu.Unlock()
 	return ctx, func() {
 		s.mu.Lock()
@@ -41,6 +42,18 @@ func (s *interrupts) begin(id fuse.RequestID, tid uint32, trigger bool) (ctx con
 		s.mu.Unlock()
 		cancel()
 	}
+}
+
+// busy says whether a request of a node is under way.
+func (s *interrupts) busy(node fuse.NodeID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.pending {
+		if w.node == node {
+			return true
+		}
+	}
+	return false
 }
 
 // interrupt deals with an interrupt of a request, and says whether it knows it.

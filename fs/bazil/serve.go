@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+	"time"
 
 	"bazil.org/fuse"
 
@@ -111,7 +112,7 @@ func (s *server) atOnce(req fuse.Request) bool {
 // too, and only to this request.
 func (s *server) answer(req fuse.Request) {
 	hdr := req.Hdr()
-	ctx, done := s.intr.begin(hdr.ID, hdr.Pid, s.isTrigger(req))
+	ctx, done := s.intr.begin(hdr.ID, hdr.Node, hdr.Pid, s.isTrigger(req))
 	reply, err := s.handle(ctx, req)
 	done()
 	if err != nil {
@@ -158,6 +159,10 @@ func (s *server) notify(stop <-chan struct{}) {
 		case <-s.tree.Notices():
 		}
 		for _, n := range s.tree.Take() {
+			if n.Name != "" {
+				go s.forgetEntry(n, stop)
+				continue
+			}
 			off := int64(-1) // attributes only
 			if n.Data {
 				off = 0
@@ -167,5 +172,22 @@ func (s *server) notify(stop <-chan struct{}) {
 				s.log.Debug("notice not taken", "ino", n.Ino, "err", err)
 			}
 		}
+	}
+}
+
+// forgetEntry invalidates an entry. The kernel takes the directory's lock for
+// that, which a LOOKUP in it holds while it waits for us: so it is done only while no
+// request of that directory is under way. Should one come in that very instant, this
+// goroutine waits for its answer; nobody else does.
+func (s *server) forgetEntry(n fs.Notice, stop <-chan struct{}) {
+	for s.intr.busy(fuse.NodeID(n.Ino)) {
+		select {
+		case <-stop:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	if err := s.conn.InvalidateEntry(fuse.NodeID(n.Ino), n.Name); err != nil && !errors.Is(err, fuse.ErrNotCached) {
+		s.log.Debug("entry not forgotten", "ino", n.Ino, "name", n.Name, "err", err)
 	}
 }

@@ -71,16 +71,22 @@ func TestInterrupts(t *testing.T) {
 	if in.interrupt(7) {
 		t.Error("an interrupt that overtook its request was taken")
 	}
-	ctx, done := in.begin(1, uint32(os.Getpid()), true)
+	ctx, done := in.begin(1, 5, uint32(os.Getpid()), true)
 	if !in.interrupt(1) || ctx.Err() == nil {
 		t.Error("a trigger goes on waiting")
 	}
+	if !in.busy(5) || in.busy(6) {
+		t.Error("which node is busy is not known")
+	}
 	done()
+	if in.busy(5) {
+		t.Error("an answered request keeps its node busy")
+	}
 	child := exec.Command("sleep", "60")
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, done = in.begin(2, uint32(child.Process.Pid), false)
+	ctx, done = in.begin(2, 5, uint32(child.Process.Pid), false)
 	defer done()
 	if !in.interrupt(2) || ctx.Err() != nil {
 		t.Error("a request of a living thread was given up")
