@@ -104,6 +104,13 @@ func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) erro
 		}
 	}
 	o.base = &base{info: start, r: o.client.At(start.Commit), res: res}
+	made, err := o.Log()
+	if err != nil {
+		return err
+	}
+	if len(made) > 0 {
+		o.progress.last = made[0].Commit
+	}
 	o.files.contents = map[uint64]*content{}
 	if err := o.replayLayers(); err != nil {
 		return err
