@@ -16,6 +16,7 @@ import (
 // A delta is what layers change in all, against a base: what goes, and then
 // what is there instead.
 type delta struct {
+	o       *Overlay
 	adds    []add
 	deletes []string // with a slash at the end: a directory with all below it
 }
@@ -23,9 +24,10 @@ type delta struct {
 // An add is a path's new content: a file of a layer, or a file or directory of
 // the base that comes to stand here.
 type add struct {
-	path string
-	file *File // nil: from says what
-	from string
+	path  string
+	file  *File // nil: from says what
+	layer int   // of file
+	from  string
 }
 
 // paths lists every path that the delta touches, sorted.
@@ -41,6 +43,15 @@ func (d *delta) paths() []string {
 	return slices.Compact(out)
 }
 
+// removed is the set of what is deleted, by itself or with a directory.
+func (d *delta) removed() pathSet {
+	out := make([]string, len(d.deletes))
+	for i, p := range d.deletes {
+		out[i] = path.Clean(p)
+	}
+	return newPathSet(out)
+}
+
 // A differ works out a delta. It may ask the base, so it must not hold mu; it
 // reads layers that nobody changes, which the landing token is for.
 type differ struct {
@@ -54,14 +65,14 @@ type differ struct {
 // delta gives what the layers up to top change.
 func (o *Overlay) delta(ctx context.Context, top int) (*delta, error) {
 	o.mu.RLock()
-	d := &differ{ctx: ctx, o: o, top: top, b: o.base}
+	d := &differ{ctx: ctx, o: o, top: top, b: o.base, out: delta{o: o}}
 	o.mu.RUnlock()
 	return &d.out, d.walk("/", true)
 }
 
 // gather and find are the overlay's, under its lock: a look at the upper
 // layer's neighbours is a look at shared memory.
-func (d *differ) gather(p string) (names []string, above map[string]*Info, lower string, err error) {
+func (d *differ) gather(p string) (names []string, above map[string]*upper, lower string, err error) {
 	d.o.mu.RLock()
 	defer d.o.mu.RUnlock()
 	above, lower, _, err = d.o.gather(d.top, p)
@@ -79,7 +90,7 @@ func (d *differ) find(p string) (spot, string, error) {
 	if err != nil || s.n == nil || s.n.kind != dirNode {
 		return s, "", err
 	}
-	_, lower := d.o.nodeInfo(s)
+	_, lower, _ := d.o.nodeInfo(s)
 	return s, lower, nil
 }
 
@@ -157,7 +168,7 @@ func (d *differ) file(p string, s spot, exists, dir bool) error {
 	if exists && dir {
 		d.remove(p, true, true)
 	}
-	a := add{path: p, file: s.n.file}
+	a := add{path: p, file: s.n.file, layer: s.layer}
 	if pure {
 		a = add{path: p, from: from}
 	}
@@ -243,7 +254,7 @@ func (d *delta) changes(base pachclient.Commit, progress func(int64)) iter.Seq2[
 			if a.file == nil {
 				c.From = &pachclient.Source{Commit: base, Path: a.from}
 			} else if c.Size = a.size(); c.Size > 0 {
-				c.Open = a.open(progress)
+				c.Open = d.open(a, progress)
 			}
 			if !yield(c, nil) {
 				return
@@ -258,25 +269,34 @@ func (a add) size() int64 {
 	return a.file.committed().size
 }
 
-func (a add) open(progress func(int64)) func(context.Context) (io.ReadCloser, error) {
+func (d *delta) open(a add, progress func(int64)) func(context.Context) (io.ReadCloser, error) {
 	return func(ctx context.Context) (io.ReadCloser, error) {
-		return &sequential{ctx: ctx, f: frozen{a.file}, progress: progress}, nil
+		return &sequential{ctx: ctx, z: d.pin(a), progress: progress}, nil
 	}
 }
 
-// sequential reads a frozen file from front to back.
+func (d *delta) pin(a add) *pinned {
+	d.o.mu.RLock()
+	defer d.o.mu.RUnlock()
+	return d.o.pin(a.file, a.layer)
+}
+
+// sequential reads a file of a sealed layer from front to back.
 type sequential struct {
 	ctx      context.Context
-	f        frozen
+	z        *pinned
 	off      int64
 	progress func(int64)
 }
 
 func (s *sequential) Read(p []byte) (int, error) {
-	n, err := s.f.readAt(s.ctx, p, s.off)
+	n, err := s.z.readAt(s.ctx, p, s.off)
 	s.off += int64(n)
 	s.progress(int64(n))
 	return n, err
 }
 
-func (s *sequential) Close() error { return nil }
+func (s *sequential) Close() error {
+	s.z.release()
+	return nil
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"sync"
@@ -37,7 +38,7 @@ type File struct {
 	moved bool   // it stands elsewhere than the file below it
 
 	mu       sync.Mutex
-	lower    reader // the file below, once it is needed
+	lower    reader // the file below as it was when the first handle came; nil while there is none
 	im       image  // what readers see
 	stable   image  // what the next commit takes
 	isStable bool   // stable means something: it was closed or synced since it came to be
@@ -50,28 +51,6 @@ type File struct {
 	unsynced bool              // there are bytes or records that are not on disk
 	flushed  bool              // a writer closed its descriptor and has not been released
 	synced   *image            // while replaying: what is surely on disk
-}
-
-// A reader reads the file below.
-type reader interface {
-	readAt(ctx context.Context, p []byte, off int64) (int, error)
-}
-
-// baseFile is a file of a commit.
-type baseFile struct {
-	r  pachclient.Reader
-	fi pachclient.FileInfo
-}
-
-func (b baseFile) readAt(ctx context.Context, p []byte, off int64) (int, error) {
-	fi := b.fi
-	if fi.Hash.Zero() { // it was staged when the file above it was made, and has landed since
-		var err error
-		if fi, err = b.r.Stat(ctx, fi.Path); err != nil {
-			return 0, err
-		}
-	}
-	return b.r.ReadAt(ctx, fi, p, off)
 }
 
 // fileTable knows the files of an overlay by the number in the journal.
@@ -174,10 +153,23 @@ func (f *File) info() Info {
 // ReadAt reads as io.ReaderAt does. It may wait for the network where the
 // bytes are not local.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	for {
+		f.mu.Lock()
+		im, lower := f.im, f.lower
+		f.mu.Unlock()
+		n, err := readImage(ctx, im, lower, p, off)
+		if errors.Is(err, fs.ErrNotExist) && !f.reads(im, lower) {
+			continue // the bytes have moved into another content, or have landed
+		}
+		return n, err
+	}
+}
+
+// reads says whether the file still is made up of these.
+func (f *File) reads(im image, lower reader) bool {
 	f.mu.Lock()
-	im, lower := f.im, f.lower
-	f.mu.Unlock()
-	return readImage(ctx, im, lower, p, off)
+	defer f.mu.Unlock()
+	return f.im.same(im) && f.lower == lower
 }
 
 // readImage reads what an image says, over the file below.
@@ -500,6 +492,7 @@ func (f *File) copyPieces(into *content) (image, error) {
 // name nor a handle leads to it any more. Called with f.mu held, or alone.
 func (f *File) release() {
 	f.drop()
+	f.unpin()
 	for c := range f.owned {
 		c.disown()
 	}
@@ -515,16 +508,6 @@ func (f *File) committed() image {
 		return f.stable
 	}
 	return image{size: f.lowerSize, lower: f.lowerSize}
-}
-
-// A frozen is a file as a sealed layer has it.
-type frozen struct{ f *File }
-
-func (z frozen) readAt(ctx context.Context, p []byte, off int64) (int, error) {
-	z.f.mu.Lock()
-	im, lower := z.f.committed(), z.f.lower
-	z.f.mu.Unlock()
-	return readImage(ctx, im, lower, p, off)
 }
 
 // move notes that the file stands elsewhere than the file below it. Until now

@@ -1,6 +1,7 @@
 package staging
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -159,7 +160,11 @@ func (a *attempt) remainingDirs() map[string]bool {
 	}
 	for i, l := range o.layers[:a.top+1] {
 		l.root.walk(func(n *node) {
-			if n.kind != dirNode || !n.keepsDir() {
+			if n.kind != dirNode {
+				return
+			}
+			_, lower, _ := o.nodeInfo(spot{n: n, layer: i})
+			if !n.keepsDir() && !o.base.res.dirs[lower] {
 				return
 			}
 			p := n.path()
@@ -167,7 +172,6 @@ func (a *attempt) remainingDirs() map[string]bool {
 				return
 			}
 			out[p] = true
-			_, lower := o.nodeInfo(spot{n: n, layer: i})
 			for d := range o.base.res.dirs {
 				if lower != "" && lower != p && within(d, lower) {
 					known(path.Join(p, strings.TrimPrefix(d, lower)), d)
@@ -208,22 +212,23 @@ func (a *attempt) remember() {
 		if ad.file == nil || ad.size() == 0 {
 			continue
 		}
-		if err := cache.Add(a.want.files[ad.path], ad.size(), frozenAt{a, ad.file}); err != nil {
+		z := a.delta.pin(ad)
+		err := cache.Add(a.want.files[ad.path], z.im.size, pinnedAt{a.w.ctx, z})
+		z.release()
+		if err != nil {
 			a.o.log.Debug("not cached", "path", ad.path, "err", err)
 			return
 		}
 	}
 }
 
-// frozenAt is a frozen file as an io.ReaderAt.
-type frozenAt struct {
-	a *attempt
-	f *File
+// pinnedAt is a file of a sealed layer as an io.ReaderAt.
+type pinnedAt struct {
+	ctx context.Context
+	z   *pinned
 }
 
-func (z frozenAt) ReadAt(p []byte, off int64) (int, error) {
-	return frozen{z.f}.readAt(z.a.w.ctx, p, off)
-}
+func (r pinnedAt) ReadAt(p []byte, off int64) (int, error) { return r.z.readAt(r.ctx, p, off) }
 
 // swap makes info the base and drops the layers that it holds. It returns the
 // paths that others changed.
@@ -238,14 +243,14 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient
 			landedAt[ad.file] = ad.path
 		}
 	}
-	kept := o.repoint(landedAt)
+	o.repoint(landedAt)
 	var foreign []string
-	for p := range theirs {
-		if _, mine := a.want.files[p]; !mine {
+	removed := a.delta.removed()
+	for p, d := range theirs {
+		if _, mine := a.want.files[p]; !mine && !(d.New.Path == "" && removed.covers(p)) {
 			foreign = append(foreign, p)
 		}
 	}
-	foreign = without(foreign, a.delta.deletes)
 	pins := o.detachChanged(foreign)
 	o.mu.Unlock()
 	for _, p := range pins {
@@ -256,58 +261,35 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient
 			o.log.Error("can't record a conflict", "path", p, "err", err)
 		}
 	}
-	o.dropLayers(dropped, kept)
+	o.dropLayers(dropped)
 	o.setConflicts(pins)
 	return foreign
 }
 
-func without(paths, deletes []string) []string {
-	gone := newPathSet(deletes)
-	out := paths[:0]
-	for _, p := range paths {
-		if !gone.exact[p] {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// repoint lets open files read from the base what a dropped layer held. It
-// returns the files whose contents are still needed. Called with mu held.
-func (o *Overlay) repoint(landedAt map[*File]string) map[*File]bool {
-	kept := map[*File]bool{}
+// repoint lets open files read from the base what has landed: a file that is
+// open for ever shall not keep what every commit took of it. Called with mu held.
+func (o *Overlay) repoint(landedAt map[*File]string) {
 	for f := range o.open {
 		f.mu.Lock()
-		if z, ok := f.lower.(frozen); ok {
-			if p, landed := landedAt[z.f]; landed {
+		if z, ok := f.lower.(*pinned); ok {
+			if p, landed := landedAt[z.of]; landed {
 				f.lower = baseFile{o.base.r, pachclient.FileInfo{Path: p, Size: f.lowerSize}}
-			} else if z.f.layer == nil || !o.has(z.f.layer) {
-				kept[z.f] = true
+				z.release()
 			}
 		}
 		f.mu.Unlock()
 	}
-	return kept
-}
-
-func (o *Overlay) has(l *layer) bool {
-	for _, x := range o.layers {
-		if x == l {
-			return true
-		}
-	}
-	return false
 }
 
 // dropLayers removes layers from the disk, from the bottom up, so that a kill
 // in between leaves the one that says `landed`.
-func (o *Overlay) dropLayers(layers []*layer, kept map[*File]bool) {
+func (o *Overlay) dropLayers(layers []*layer) {
 	for _, l := range layers {
 		if err := errors.Join(l.j.close(), o.d.Remove(journalName(o.dir, l.seq))); err != nil {
 			o.log.Error("can't remove a landed layer", "layer", l.seq, "err", err)
 		}
 		l.root.walk(func(n *node) {
-			if n.kind != fileNode || kept[n.file] {
+			if n.kind != fileNode {
 				return
 			}
 			n.file.mu.Lock()
@@ -339,7 +321,7 @@ func (o *Overlay) dropLanded() error {
 	}
 	dropped := o.layers[:top+1]
 	o.layers = o.layers[top+1:]
-	o.dropLayers(dropped, nil)
+	o.dropLayers(dropped)
 	return nil
 }
 

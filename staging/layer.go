@@ -140,6 +140,7 @@ func (l *layer) freeze() {
 	})
 	for _, n := range gone {
 		n.file.put(nil, nil)
+		n.file.release()
 		n.cut()
 		n.parent.prune()
 	}

@@ -398,3 +398,68 @@ func TestCallerGoes(t *testing.T) {
 	b.until("it landed", func() bool { return !b.o.Dirty() })
 	b.holds(tree{"/a": "1"})
 }
+
+// A file that is changed in part above a layer that lands: what it stands on
+// is read from the commit then.
+func TestChangedInPartWhileLanding(t *testing.T) {
+	b := newBench(t)
+	b.write("/a", "0123456789")
+	g := b.stop("Land")
+	l := b.begin("")
+	<-g.at
+	f := b.openFile("/a", true)
+	b.put(f, "X", 3)
+	b.must(f.Close(true))
+	close(g.open)
+	l.end()
+	b.reads("/a", "012X456789")
+	b.lands()
+	b.holds(tree{"/a": "012X456789"})
+}
+
+// A file that is being written in a directory that moved: the commit takes the
+// move and not the file, which goes on where the directory is now.
+func TestWriterInMovedDir(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/d/f": "0123456789"}))
+	b.mv("/d", "/e")
+	f := b.openFile("/e/f", true)
+	b.put(f, "X", 3)
+	b.landsPart()
+	b.same("head", b.committed(), tree{"/e/f": "0123456789"})
+	b.reads("/e/f", "012X456789")
+	b.must(f.Close(true))
+	b.reads("/e/f", "012X456789")
+	b.lands()
+	b.holds(tree{"/e/f": "012X456789"})
+}
+
+// What was deleted below a directory is no change by somebody else, though a
+// file stands in its place and is changed again meanwhile.
+func TestFileForDirChangedWhileLanding(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/d/1": "1", "/d/2": "2"}))
+	b.rmAll("/d")
+	b.write("/d", "file")
+	g := b.stop("Land")
+	l := b.begin("")
+	<-g.at
+	b.write("/d", "again")
+	close(g.open)
+	l.end()
+	b.lands()
+	b.holds(tree{"/d": "again"})
+}
+
+// A directory that was empty in one commit, had a file and lost it, is there
+// after the next commit too.
+func TestEmptyDirStays(t *testing.T) {
+	b := newBench(t)
+	b.mkdir("/d")
+	b.write("/f", "1")
+	b.lands()
+	b.write("/d/n", "n")
+	b.mv("/d/n", "/n")
+	b.lands()
+	b.same("mount", b.mounted(), tree{"/d/": "", "/f": "1", "/n": "n"})
+}

@@ -21,14 +21,14 @@ var (
 	modelSteps = flag.Int("steps", 1500, "of the model test")
 )
 
-// A model is a tree as a map, and a world that must show the same.
+// A model is a tree as a map, and a branch that must show the same.
 type model struct {
-	*world
+	*bench
 	rnd     *rand.Rand
 	dirs    map[string]bool // without the root
 	files   map[string]*modelFile
 	handles []*modelHandle
-	foreign int
+	others  int // commits by somebody else
 	log     []string
 }
 
@@ -51,7 +51,7 @@ func TestModel(t *testing.T) {
 	}
 	t.Logf("go test ./staging -run TestModel -seed %d -steps %d", seed, steps)
 	m := &model{rnd: rand.New(rand.NewPCG(seed, 0)), dirs: map[string]bool{}, files: map[string]*modelFile{}}
-	first := map[string]string{}
+	first := tree{}
 	for i := range 8 {
 		p := fmt.Sprintf("/%c/%c%d", "abc"[i%3], "xy"[i%2], i%2)
 		first[p] = strings.Repeat(p, 1+i)
@@ -59,12 +59,11 @@ func TestModel(t *testing.T) {
 	for p, b := range first {
 		m.files[p] = &modelFile{[]byte(b)}
 	}
-	for p := range withParents(first) {
-		if dir, ok := strings.CutSuffix(p, "/"); ok {
-			m.dirs[dir] = true
-		}
+	for p := range first {
+		m.dirs[path.Dir(p)] = true
 	}
-	m.world = newWorld(t, first)
+	m.bench = newBench(t)
+	m.follows(m.foreign(first))
 	defer func() {
 		if t.Failed() {
 			t.Logf("after %d steps, the last ones:\n%s", len(m.log), strings.Join(m.log[max(0, len(m.log)-60):], "\n"))
@@ -82,22 +81,20 @@ func (m *model) did(format string, args ...any) { m.log = append(m.log, fmt.Spri
 // compare holds the whole tree, and every open handle, against the model.
 func (m *model) compare() {
 	m.t.Helper()
-	want := map[string]string{}
+	want := tree{}
 	for d := range m.dirs {
 		want[d+"/"] = ""
 	}
 	for p, f := range m.files {
 		want[p] = string(f.b)
 	}
-	if d := treeDiff(m.tree(), want); d != "" {
-		m.t.Fatal(d)
-	}
+	m.same("mount", m.mounted(), want)
 	for _, h := range m.handles {
-		if got := m.content(h.f); got != string(h.m.b) {
+		if got := m.slurp(h.f); got != string(h.m.b) {
 			m.t.Fatalf("a handle reads %.60q, want %.60q", got, h.m.b)
 		}
 	}
-	m.check()
+	m.must(m.stage.Check())
 }
 
 func pick[T any](rnd *rand.Rand, s []T) (v T) {
@@ -154,9 +151,9 @@ func (m *model) step() {
 		p := m.newPath()
 		keep := m.rnd.IntN(4) == 0
 		m.did("create %s, keep open %v", p, keep)
-		f, err := m.Create(ctx, p, staging.Attr{})
+		f, err := m.o.Create(ctx, p, staging.Attr{})
 		if m.exists(p) {
-			m.fails(err, fs.ErrExist)
+			m.is(err, fs.ErrExist)
 			return
 		}
 		m.must(err)
@@ -171,15 +168,15 @@ func (m *model) step() {
 	case n < 25: // open, change, close
 		if p := m.anyFile(); p != "" {
 			m.did("change %s", p)
-			m.change(p, func(f *staging.File) { m.writeTo(&modelHandle{f, m.files[p], true}) })
+			f := m.openFile(p, true)
+			m.writeTo(&modelHandle{f, m.files[p], true})
+			m.must(f.Close(true))
 		}
 	case n < 31: // open and keep
 		if p := m.anyFile(); p != "" && len(m.handles) < 8 {
 			write := m.rnd.IntN(3) > 0
 			m.did("open %s, write %v: handle %d", p, write, len(m.handles))
-			f, err := m.Open(ctx, p, write)
-			m.must(err)
-			m.handles = append(m.handles, &modelHandle{f, m.files[p], write})
+			m.handles = append(m.handles, &modelHandle{m.openFile(p, write), m.files[p], write})
 		}
 	case n < 45: // a kept handle
 		if len(m.handles) > 0 {
@@ -196,16 +193,17 @@ func (m *model) step() {
 	case n < 88:
 		p := m.newPath()
 		m.did("mkdir %s", p)
-		err := m.Mkdir(ctx, p, staging.Attr{})
+		err := m.o.Mkdir(ctx, p, staging.Attr{})
 		if m.exists(p) {
-			m.fails(err, fs.ErrExist)
+			m.is(err, fs.ErrExist)
 			return
 		}
 		m.must(err)
 		m.dirs[p] = true
 	case n < 94:
 		m.did("commit")
-		m.commit()
+		_, err := m.o.Commit(ctx, "")
+		m.must(err)
 	case n < 96:
 		m.foreignCommit()
 	case n < 98:
@@ -271,11 +269,11 @@ func (m *model) closeHandle(i int) {
 
 func (m *model) renameAny(from, to string) {
 	m.did("rename %s %s", from, to)
-	err := m.Rename(m.t.Context(), from, to)
+	err := m.o.Rename(m.t.Context(), from, to)
 	dir := from == "/" || m.dirs[from]
 	switch {
 	case !m.exists(from):
-		m.fails(err, fs.ErrNotExist)
+		m.is(err, fs.ErrNotExist)
 		return
 	case from == to:
 		m.must(err)
@@ -318,17 +316,17 @@ func (m *model) removeAny(p string) {
 	ctx := m.t.Context()
 	switch {
 	case m.files[p] != nil:
-		m.must(m.Remove(ctx, p))
+		m.must(m.o.Remove(ctx, p))
 		delete(m.files, p)
 	case p == "/":
 	case !m.dirs[p]:
-		m.fails(m.Remove(ctx, p), fs.ErrNotExist)
-		m.fails(m.Rmdir(ctx, p), fs.ErrNotExist)
+		m.is(m.o.Remove(ctx, p), fs.ErrNotExist)
+		m.is(m.o.Rmdir(ctx, p), fs.ErrNotExist)
 	case m.isEmpty(p):
-		m.must(m.Rmdir(ctx, p))
+		m.must(m.o.Rmdir(ctx, p))
 		delete(m.dirs, p)
 	default:
-		m.fails(m.Rmdir(ctx, p), staging.ErrNotEmpty)
+		m.is(m.o.Rmdir(ctx, p), staging.ErrNotEmpty)
 	}
 }
 
@@ -336,7 +334,7 @@ func (m *model) removeTree(dir string) {
 	m.did("rm -r %s", dir)
 	for _, p := range slices.Sorted(maps.Keys(m.files)) {
 		if strings.HasPrefix(p, dir+"/") {
-			m.remove(p)
+			m.rm(p)
 			delete(m.files, p)
 		}
 	}
@@ -350,16 +348,21 @@ func (m *model) removeTree(dir string) {
 	}
 }
 
-// foreignCommit is a commit of a path that nobody here touches.
+// foreignCommit is a commit by somebody else of a path where nothing is staged:
+// a new one, or while nothing is staged at all, one that is there.
 func (m *model) foreignCommit() {
-	m.foreign++
-	p := fmt.Sprintf("/foreign%d", m.foreign%5)
-	content := fmt.Sprintf("the %dth foreign commit", m.foreign)
-	if h := m.files[p]; h != nil {
-		return
+	m.others++
+	p := fmt.Sprintf("/foreign%d", m.others)
+	if old := m.anyFile(); old != "" && !m.o.Dirty() && !m.writing(old) {
+		p = old
 	}
+	content := fmt.Sprintf("the %dth foreign commit", m.others)
 	m.did("foreign commit of %s", p)
-	m.put(map[string]string{p: content})
-	m.follow()
-	m.files[p] = &modelFile{[]byte(content)}
+	m.follows(m.foreign(tree{p: content}))
+	m.files[p] = &modelFile{[]byte(content)} // handles go on reading what was there
+}
+
+// writing says whether a handle may yet change a file.
+func (m *model) writing(p string) bool {
+	return slices.ContainsFunc(m.handles, func(h *modelHandle) bool { return h.m == m.files[p] && h.write })
 }

@@ -157,6 +157,11 @@ func (o *Overlay) Rename(ctx context.Context, from, to string) error {
 			return err
 		}
 		r := record{Op: opRename, Path: from, To: to, Time: time.Now().UnixNano(), Off: info.mtime}
+		if info.Dir {
+			if r.Off, err = t.dirTime(info, s); err != nil {
+				return err
+			}
+		}
 		r.Flags = f | flagTime | flagIf(info.Dir, flagDir) |
 			flagIf(ok, flagToBelow) | flagIf(ok && target.Dir, flagToBelowDir)
 		if !info.Dir {

@@ -47,8 +47,9 @@ func (o *Overlay) openFile(p string, info Info, s spot) (*File, error) {
 	if s.n != nil && s.layer == top {
 		f := s.n.file
 		if f.refs == 0 {
+			lower := o.below(f, top)
 			f.mu.Lock()
-			f.lower = o.below(f, top)
+			f.lower = lower
 			f.mu.Unlock()
 		}
 		return f, nil
@@ -69,32 +70,6 @@ func (o *Overlay) openFile(p string, info Info, s spot) (*File, error) {
 	n := &node{kind: fileNode, file: f}
 	f.put(n, o.layers[top])
 	return f, o.layers[top].root.place(p, n, true, false)
-}
-
-// below gives a reader for the file below f, a file of the layer with that
-// index; nil when there is none. Called with mu held.
-func (o *Overlay) below(f *File, layer int) reader {
-	if f.lowerPath == "" {
-		return nil
-	}
-	s, err := o.find(layer-1, f.lowerPath)
-	if err == nil && s.n != nil && s.n.kind == fileNode {
-		z := s.n.file
-		z.mu.Lock()
-		if z.lower == nil {
-			z.mu.Unlock()
-			lower := o.below(z, s.layer)
-			z.mu.Lock()
-			z.lower = lower
-		}
-		z.mu.Unlock()
-		return frozen{z}
-	}
-	p := f.lowerPath
-	if err == nil && s.n == nil {
-		p = s.base
-	}
-	return baseFile{o.base.r, pachclient.FileInfo{Path: p, Size: f.lowerSize, Hash: f.lowerHash}}
 }
 
 // stage makes sure that the journal knows the file, before its first change.
@@ -151,6 +126,7 @@ func (f *File) Close(write bool) error {
 	f.mu.Lock()
 	n, staged := f.node, f.staged
 	f.drop()
+	f.unpin()
 	if n == nil {
 		f.release()
 	}

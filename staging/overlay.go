@@ -107,8 +107,9 @@ func (o *Overlay) Stat(ctx context.Context, p string) (Info, error) {
 	b := o.base
 	var info Info
 	var lower string
+	var inPlace bool
 	if err == nil && s.n != nil {
-		info, lower = o.nodeInfo(s)
+		info, lower, inPlace = o.nodeInfo(s)
 	}
 	o.mu.RUnlock()
 	switch {
@@ -116,26 +117,33 @@ func (o *Overlay) Stat(ctx context.Context, p string) (Info, error) {
 		return Info{}, err
 	case s.n == nil:
 		info, err = b.stat(ctx, s.base)
-	case info.Dir && lower != "":
-		// The directory shows what is below too: the later time counts.
-		if li, err := b.stat(ctx, lower); err == nil && li.mtime > info.mtime {
-			info.mtime, info.ModTime = li.mtime, li.ModTime
+	case inPlace:
+		if li, err := b.stat(ctx, lower); err == nil {
+			info.over(li)
 		}
 	}
 	_, info.Name = split(p)
 	return info, err
 }
 
-// nodeInfo describes a node; for a directory it also gives the path in the
-// base that shows through it. Called with mu held.
-func (o *Overlay) nodeInfo(s spot) (Info, string) {
-	if s.n.kind == fileNode {
-		info := s.n.file.Info()
-		info.Name = s.n.name
-		return info, ""
+// over lays a directory over the one that shows through: the later time counts.
+func (i *Info) over(below Info) {
+	if i.Dir && below.Dir && below.mtime > i.mtime {
+		i.mtime, i.ModTime = below.mtime, below.ModTime
 	}
-	info := Info{Name: s.n.name, Dir: true, attr: s.n.attr, Staged: s.n.made}
-	lower := s.n.lower
+}
+
+// nodeInfo describes a node. For a directory it also gives the path in the
+// base that shows through it, and whether that is the directory that was at
+// this place before: one that was moved here took its time along. Called with mu held.
+func (o *Overlay) nodeInfo(s spot) (info Info, lower string, inPlace bool) {
+	if s.n.kind == fileNode {
+		info = s.n.file.Info()
+		info.Name = s.n.name
+		return info, "", false
+	}
+	info = Info{Name: s.n.name, Dir: true, attr: s.n.attr, Staged: s.n.made}
+	lower, inPlace = s.n.lower, s.n.inPlace()
 	for i := s.layer - 1; i >= 0 && lower != ""; i-- {
 		n, next, err := o.layers[i].root.resolve(lower)
 		if err != nil || n != nil && n.kind != dirNode {
@@ -143,12 +151,21 @@ func (o *Overlay) nodeInfo(s spot) (Info, string) {
 			break
 		}
 		if n != nil {
-			info.mtime, next = max(info.mtime, n.attr.mtime), n.lower
+			if inPlace {
+				info.mtime = max(info.mtime, n.attr.mtime)
+			}
+			next, inPlace = n.lower, inPlace && n.inPlace()
 		}
 		lower = next
 	}
 	info.ModTime = time.Unix(0, info.mtime)
-	return info, lower
+	return info, lower, inPlace && lower != ""
+}
+
+// An upper is what the layers say of an entry of a directory.
+type upper struct {
+	Info
+	inPlace bool // the base's entry of that name shows through it
 }
 
 // List gives the entries of a directory, as one moment has them.
@@ -181,8 +198,8 @@ func (o *Overlay) List(ctx context.Context, dir string) ([]Info, error) {
 // gather collects what the layers say of a directory's entries: nil for those
 // that are hidden. lower is the directory of the base that shows through, ""
 // for none; found, that the directory exists whatever the base says. Called with mu held.
-func (o *Overlay) gather(layer int, dir string) (above map[string]*Info, lower string, found bool, err error) {
-	above, lower = map[string]*Info{}, dir
+func (o *Overlay) gather(layer int, dir string) (above map[string]*upper, lower string, found bool, err error) {
+	above, lower = map[string]*upper{}, dir
 	for i := layer; i >= 0 && lower != ""; i-- {
 		n, next, err := o.layers[i].root.resolve(lower)
 		switch {
@@ -197,16 +214,13 @@ func (o *Overlay) gather(layer int, dir string) (above map[string]*Info, lower s
 		case n != nil:
 			found, next = true, n.lower
 			for name, c := range n.children {
-				if _, ok := above[name]; ok {
-					if above[name] != nil && above[name].Dir && c.kind == dirNode {
-						above[name].mtime = max(above[name].mtime, c.attr.mtime)
-					}
+				if _, said := above[name]; said {
 					continue
 				}
 				above[name] = nil
 				if c.kind != whiteout {
-					info, _ := o.nodeInfo(spot{n: c, layer: i})
-					above[name] = &info
+					info, _, inPlace := o.nodeInfo(spot{n: c, layer: i})
+					above[name] = &upper{info, inPlace}
 				}
 			}
 		}
@@ -216,7 +230,7 @@ func (o *Overlay) gather(layer int, dir string) (above map[string]*Info, lower s
 }
 
 // merge lays what the layers say over the listing of the base.
-func merge(below []Info, above map[string]*Info) []Info {
+func merge(below []Info, above map[string]*upper) []Info {
 	if len(above) == 0 {
 		return below
 	}
@@ -226,14 +240,14 @@ func merge(below []Info, above map[string]*Info) []Info {
 		switch {
 		case !ok:
 			out = append(out, b)
-		case a != nil && a.Dir && b.Dir && b.mtime > a.mtime:
-			a.mtime, a.ModTime = b.mtime, b.ModTime
+		case a != nil && a.inPlace:
+			a.over(b)
 		}
 	}
 	n := len(out)
 	for _, a := range above {
 		if a != nil {
-			out = append(out, *a)
+			out = append(out, a.Info)
 		}
 	}
 	sort.Slice(out[n:], func(i, j int) bool { return out[n+i].Name < out[n+j].Name })
@@ -307,7 +321,7 @@ func (t *tx) stat(layer int, p string) (Info, spot, error) {
 		return Info{}, s, err
 	}
 	if s.n != nil {
-		info, _ := t.o.nodeInfo(s)
+		info, _, _ := t.o.nodeInfo(s)
 		return info, s, nil
 	}
 	k := factKey{t.o.base, s.base, false}
@@ -316,6 +330,23 @@ func (t *tx) stat(layer int, p string) (Info, spot, error) {
 		return Info{}, s, &need{k}
 	}
 	return f.info, s, f.err
+}
+
+// dirTime gives the time that a directory shows, for one that moves.
+func (t *tx) dirTime(info Info, s spot) (int64, error) {
+	if s.n == nil {
+		return info.mtime, nil
+	}
+	_, lower, inPlace := t.o.nodeInfo(s)
+	if !inPlace {
+		return info.mtime, nil
+	}
+	k := factKey{t.o.base, lower, false}
+	f, ok := t.facts[k]
+	if !ok {
+		return 0, &need{k}
+	}
+	return max(info.mtime, f.info.mtime), nil
 }
 
 // empty says whether a directory has no entries.

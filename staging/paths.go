@@ -20,16 +20,20 @@ func newPathSet(paths []string) pathSet {
 	return s
 }
 
-// overlaps says whether p, something above it or something below it is in the set.
-func (s pathSet) overlaps(p string) bool {
-	for q := p; ; {
-		if s.exact[q] {
+// covers says whether p or something above it is in the set.
+func (s pathSet) covers(p string) bool {
+	for ; p != "/"; p, _ = split(p) {
+		if s.exact[p] {
 			return true
 		}
-		if q == "/" {
-			break
-		}
-		q, _ = split(q)
+	}
+	return s.exact["/"]
+}
+
+// overlaps says whether p, something above it or something below it is in the set.
+func (s pathSet) overlaps(p string) bool {
+	if s.covers(p) {
+		return true
 	}
 	prefix := strings.TrimSuffix(p, "/") + "/"
 	i := sort.SearchStrings(s.sorted, prefix)

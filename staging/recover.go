@@ -243,6 +243,7 @@ func (o *Overlay) collectContents() error {
 			for c := range n.file.owned {
 				if used[c.name] == nil {
 					delete(n.file.owned, c)
+					c.disown()
 				}
 			}
 		})

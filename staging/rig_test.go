@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,294 +25,546 @@ import (
 	"pachfs/staging"
 )
 
-// A world is one branch of an embedded server, and its overlay.
-type world struct {
-	*staging.Overlay
-	t      *testing.T
-	client pachclient.Client
-	faulty *clienttest.Faulty // what the overlay speaks to
-	branch pachclient.Branch
-	stage  *staging.Stage
-	dir    string // of stage
+// A bench is one branch of an embedded server: a stage on it whose client can
+// be made to fail, and a client of somebody else.
+type bench struct {
+	*clienttest.Faulty // the client of the stage
+	t                  *testing.T
+	server             *embedded.Server
+	client             pachclient.Client // somebody else's
+	branch             pachclient.Branch
+	opts               staging.Options
+	stage              *staging.Stage
+	o                  *staging.Overlay
+
+	mu      sync.Mutex
+	changed []string // what Changed was called with
 }
 
-// newWorld starts a server whose branch holds these files.
-func newWorld(t *testing.T, files map[string]string) *world {
+// newBench starts a server with one empty branch, and a stage on it.
+func newBench(t *testing.T, tune ...func(*staging.Options)) *bench {
 	t.Helper()
-	s, err := embedded.Open(t.TempDir(), embedded.Options{})
+	return newBenchOn(t, embedded.Options{}, tune...)
+}
+
+func newBenchOn(t *testing.T, so embedded.Options, tune ...func(*staging.Options)) *bench {
+	t.Helper()
+	t.Parallel()
+	s, err := embedded.Open(t.TempDir(), so)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	c, err := remote.Dial(t.Context(), remote.Config{Dialer: s.Dial})
-	if err != nil {
-		t.Fatal(err)
+	b := &bench{t: t, server: s, branch: pachclient.Branch{Project: "default", Repo: "labels", Name: "master"}}
+	b.client = b.dial()
+	b.must(b.client.CreateBranch(t.Context(), b.branch))
+	b.opts = staging.Options{Host: "bench", LandTimeout: 10 * time.Second, CommitTimeout: 20 * time.Second}
+	for _, fn := range tune {
+		fn(&b.opts)
 	}
-	t.Cleanup(func() { c.Close() })
-	w := &world{t: t, client: c, faulty: clienttest.NewFaulty(c), dir: t.TempDir(),
-		branch: pachclient.Branch{Project: "default", Repo: "data", Name: "master"}}
-	w.must(c.CreateBranch(t.Context(), w.branch))
-	if len(files) > 0 {
-		w.put(files)
-	}
-	w.open(w.dir)
-	return w
+	b.open(t.TempDir())
+	return b
 }
 
-// open opens a state directory, and checks what it finds there.
-func (w *world) open(dir string) {
-	w.t.Helper()
-	stage, err := staging.Open(dir, staging.Options{Client: w.faulty})
-	w.must(err)
-	w.t.Cleanup(func() { stage.Close() })
-	w.stage, w.dir = stage, dir
-	w.Overlay, err = stage.Overlay(w.t.Context(), w.branch)
-	w.must(err)
-	w.check()
-	needed := w.NeededContents()
-	for _, name := range w.contents() {
+// short makes timeouts that a test can wait for.
+func short(o *staging.Options) {
+	o.LandTimeout, o.CommitTimeout = 100*time.Millisecond, 4*time.Second
+}
+
+func (b *bench) dial() pachclient.Client {
+	b.t.Helper()
+	c, err := remote.Dial(b.t.Context(), remote.Config{Dialer: b.server.Dial})
+	b.must(err)
+	b.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// open takes a state directory, with a client of its own.
+func (b *bench) open(dir string) {
+	b.t.Helper()
+	b.Faulty = clienttest.NewFaulty(b.dial())
+	o := b.opts
+	o.Client = b.Faulty
+	o.Changed = func(_ pachclient.Branch, paths []string) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.changed = append(b.changed, paths...)
+	}
+	var err error
+	b.stage, err = staging.Open(dir, o)
+	b.must(err)
+	stage := b.stage
+	b.t.Cleanup(func() { stage.Close() })
+	b.o, err = b.stage.Overlay(b.t.Context(), b.branch)
+	b.must(err)
+	b.must(b.stage.Check())
+	needed := b.o.NeededContents()
+	for _, name := range b.contents() {
 		if !needed[name] {
-			w.t.Fatalf("nobody needs %s", name)
+			b.t.Fatalf("nobody needs %s", name)
 		}
 	}
 }
 
-func (w *world) must(err error) {
-	w.t.Helper()
+// contents lists the content files, relative to the state directory.
+func (b *bench) contents() []string {
+	b.t.Helper()
+	names, err := fs.Glob(os.DirFS(b.stage.Dir()), filepath.Join(b.o.BranchDir(), "content/*/*"))
+	b.must(err)
+	return names
+}
+
+// reopen closes the stage and opens its state again.
+func (b *bench) reopen() {
+	b.t.Helper()
+	b.must(b.stage.Close())
+	b.open(b.stage.Dir())
+}
+
+// kill goes on with a copy of the state directory, as a kill leaves it; handles
+// are gone.
+func (b *bench) kill() {
+	b.t.Helper()
+	old, dir := b.stage, b.cp()
+	b.open(dir)
+	b.must(old.Close())
+}
+
+// other gives a second stage on the same branch.
+func (b *bench) other() *bench {
+	b.t.Helper()
+	x := &bench{t: b.t, server: b.server, client: b.client, branch: b.branch, opts: b.opts}
+	x.open(b.t.TempDir())
+	return x
+}
+
+func (b *bench) must(err error) {
+	b.t.Helper()
 	if err != nil {
-		w.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 }
 
-func (w *world) fails(err, want error) {
-	w.t.Helper()
+func (b *bench) is(err, want error) {
+	b.t.Helper()
 	if !errors.Is(err, want) {
-		w.t.Fatalf("%v, want %v", err, want)
+		b.t.Fatalf("got %v, want %v", err, want)
 	}
 }
 
-// put is a commit by somebody else.
-func (w *world) put(files map[string]string, deletes ...string) {
-	w.t.Helper()
-	set, err := w.client.Upload(w.t.Context(), func(yield func(pachclient.Change, error) bool) {
+// create opens a new file; the caller closes it.
+func (b *bench) create(p string) *staging.File {
+	b.t.Helper()
+	f, err := b.o.Create(b.t.Context(), p, staging.Attr{})
+	b.must(err)
+	return f
+}
+
+func (b *bench) openFile(p string, write bool) *staging.File {
+	b.t.Helper()
+	f, err := b.o.Open(b.t.Context(), p, write)
+	b.must(err)
+	return f
+}
+
+// put writes into an open file.
+func (b *bench) put(f *staging.File, content string, off int64) {
+	b.t.Helper()
+	_, err := f.WriteAt([]byte(content), off)
+	b.must(err)
+}
+
+// write makes the file read as content, and makes directories on the way.
+func (b *bench) write(p, content string) {
+	b.t.Helper()
+	b.must(b.tryWrite(p, content))
+}
+
+func (b *bench) tryWrite(p, content string) error {
+	f, err := b.o.Open(b.t.Context(), p, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := b.mkdirs(path.Dir(p)); err != nil {
+			return err
+		}
+		f, err = b.o.Create(b.t.Context(), p, staging.Attr{})
+	}
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(0)
+	if err == nil && content != "" {
+		_, err = f.WriteAt([]byte(content), 0)
+	}
+	return errors.Join(err, f.Close(true))
+}
+
+func (b *bench) mkdirs(dir string) error {
+	if dir == "/" {
+		return nil
+	}
+	if err := b.mkdirs(path.Dir(dir)); err != nil {
+		return err
+	}
+	if err := b.o.Mkdir(b.t.Context(), dir, staging.Attr{}); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+func (b *bench) mkdir(p string) { b.t.Helper(); b.must(b.mkdirs(p)) }
+func (b *bench) rm(p string)    { b.t.Helper(); b.must(b.o.Remove(b.t.Context(), p)) }
+func (b *bench) rmdir(p string) { b.t.Helper(); b.must(b.o.Rmdir(b.t.Context(), p)) }
+func (b *bench) mv(from, to string) {
+	b.t.Helper()
+	b.must(b.o.Rename(b.t.Context(), from, to))
+}
+
+// rmAll removes a directory as rm -r does.
+func (b *bench) rmAll(p string) {
+	b.t.Helper()
+	list, err := b.o.List(b.t.Context(), p)
+	b.must(err)
+	for _, i := range list {
+		if i.Dir {
+			b.rmAll(path.Join(p, i.Name))
+		} else {
+			b.rm(path.Join(p, i.Name))
+		}
+	}
+	b.rmdir(p)
+}
+
+func (b *bench) slurp(f *staging.File) string {
+	b.t.Helper()
+	p := make([]byte, f.Size()+1)
+	n, err := f.ReadAt(b.t.Context(), p, 0)
+	if err != nil && err != io.EOF {
+		b.t.Fatal(err)
+	}
+	return string(p[:n])
+}
+
+func (b *bench) read(p string) string {
+	b.t.Helper()
+	f := b.openFile(p, false)
+	defer f.Close(false)
+	return b.slurp(f)
+}
+
+func (b *bench) reads(p, want string) {
+	b.t.Helper()
+	if got := b.read(p); got != want {
+		b.t.Fatalf("%s reads as %.80q, want %.80q", p, got, want)
+	}
+}
+
+func (b *bench) stat(p string) staging.Info {
+	b.t.Helper()
+	i, err := b.o.Stat(b.t.Context(), p)
+	b.must(err)
+	return i
+}
+
+func (b *bench) missing(paths ...string) {
+	b.t.Helper()
+	for _, p := range paths {
+		if _, err := b.o.Stat(b.t.Context(), p); !errors.Is(err, fs.ErrNotExist) {
+			b.t.Fatalf("%s is there: %v", p, err)
+		}
+	}
+}
+
+// A tree says what each file reads as; directories end in a slash.
+type tree map[string]string
+
+// files gives the tree without its directories.
+func (t tree) files() tree {
+	out := maps.Clone(t)
+	maps.DeleteFunc(out, func(p, _ string) bool { return strings.HasSuffix(p, "/") })
+	return out
+}
+
+// mounted is what the overlay shows. It holds List against Stat on the way.
+func (b *bench) mounted() tree {
+	b.t.Helper()
+	out := tree{}
+	b.mountedAt("/", out)
+	return out
+}
+
+func (b *bench) mountedAt(dir string, out tree) {
+	b.t.Helper()
+	list, err := b.o.List(b.t.Context(), dir)
+	b.must(err)
+	for _, i := range list {
+		p := path.Join(dir, i.Name)
+		if st := b.stat(p); st != i {
+			b.t.Fatalf("%s is listed as %+v\nand is %+v", p, i, st)
+		}
+		if _, ok := out[p]; ok {
+			b.t.Fatalf("%s is listed twice", p)
+		}
+		if !i.Dir {
+			if out[p] = b.read(p); int64(len(out[p])) != i.Size {
+				b.t.Fatalf("%s has %d bytes, and %d by its stat", p, len(out[p]), i.Size)
+			}
+			continue
+		}
+		out[p+"/"] = ""
+		b.mountedAt(p, out)
+	}
+}
+
+// committed is what is in the head, as somebody else sees it.
+func (b *bench) committed() tree {
+	b.t.Helper()
+	h, err := b.client.Head(b.t.Context(), b.branch)
+	b.must(err)
+	return b.treeOf(h.Commit)
+}
+
+func (b *bench) treeOf(c pachclient.Commit) tree {
+	b.t.Helper()
+	out, r := tree{}, b.client.At(c)
+	var files []pachclient.FileInfo
+	b.must(r.Walk(b.t.Context(), "/", func(fi pachclient.FileInfo) error {
+		if !fi.Dir {
+			files = append(files, fi)
+		}
+		return nil
+	}))
+	for _, fi := range files {
+		p := make([]byte, fi.Size)
+		if _, err := r.ReadAt(b.t.Context(), fi, p, 0); err != nil && err != io.EOF {
+			b.t.Fatal(err)
+		}
+		out[fi.Path] = string(p)
+	}
+	return out
+}
+
+// same fails unless two trees are equal.
+func (b *bench) same(what string, got, want tree) {
+	b.t.Helper()
+	var bad []string
+	for p, w := range want {
+		if g, ok := got[p]; !ok {
+			bad = append(bad, p+" is missing")
+		} else if g != w {
+			bad = append(bad, fmt.Sprintf("%s is %.60q, not %.60q", p, g, w))
+		}
+	}
+	for p := range got {
+		if _, ok := want[p]; !ok {
+			bad = append(bad, p+" is too much")
+		}
+	}
+	if len(bad) > 0 {
+		slices.Sort(bad)
+		b.t.Fatalf("%s: %s", what, strings.Join(bad[:min(len(bad), 10)], "; "))
+	}
+}
+
+// holds fails unless the head and the mount have exactly these files, and the
+// state is sound.
+func (b *bench) holds(want tree) {
+	b.t.Helper()
+	b.same("head", b.committed(), want)
+	b.same("mount", b.mounted().files(), want)
+	b.must(b.stage.Check())
+}
+
+// ids lists the commits of the branch, newest first.
+func (b *bench) ids() []string {
+	b.t.Helper()
+	br, err := b.client.Branch(b.t.Context(), b.branch)
+	b.must(err)
+	if br.Head.Zero() {
+		return nil
+	}
+	var out []string
+	b.must(b.client.Log(b.t.Context(), br.Head, func(i pachclient.CommitInfo) error {
+		out = append(out, i.Commit.ID)
+		return nil
+	}))
+	return out
+}
+
+// lands commits and fails unless exactly one commit comes of it, of everything.
+func (b *bench) lands() pachclient.Commit {
+	b.t.Helper()
+	c := b.landsPart()
+	b.clean()
+	return c
+}
+
+// landsPart is lands where a file that is being written stays staged.
+func (b *bench) landsPart() pachclient.Commit {
+	b.t.Helper()
+	before := len(b.ids())
+	c, err := b.o.Commit(b.t.Context(), "")
+	b.must(err)
+	ids := b.ids()
+	if c.Zero() || len(ids) != before+1 || ids[0] != c.ID {
+		b.t.Fatalf("commit gave %q; there were %d commits, now there are %v", c.ID, before, ids)
+	}
+	return c
+}
+
+// landsNothing commits and fails if a commit comes of it.
+func (b *bench) landsNothing() {
+	b.t.Helper()
+	before := len(b.ids())
+	c, err := b.o.Commit(b.t.Context(), "")
+	b.must(err)
+	if n := len(b.ids()); !c.Zero() || n != before {
+		b.t.Fatalf("commit gave %q, and %d new commits", c.ID, n-before)
+	}
+	b.clean()
+}
+
+// clean fails if anything is staged.
+func (b *bench) clean() {
+	b.t.Helper()
+	if s := b.o.Status(); b.o.Dirty() || s.Staged.Files+s.Staged.Deleted > 0 {
+		b.t.Fatalf("still staged: %+v %v", s.Staged, b.o.Diff())
+	}
+}
+
+// foreign makes a commit by somebody else. A path with a nil content goes.
+func (b *bench) foreign(files tree, deletes ...string) pachclient.Commit {
+	b.t.Helper()
+	c, err := b.tryForeign(files, deletes...)
+	b.must(err)
+	return c
+}
+
+func (b *bench) tryForeign(files tree, deletes ...string) (pachclient.Commit, error) {
+	ctx := context.Background()
+	var changes iter.Seq2[pachclient.Change, error] = func(yield func(pachclient.Change, error) bool) {
 		for p, content := range files {
-			ch := pachclient.Change{Path: p, Size: int64(len(content)), Open: func(context.Context) (io.ReadCloser, error) {
-				return io.NopCloser(strings.NewReader(content)), nil
-			}}
+			ch := pachclient.Change{Path: p, Size: int64(len(content))}
+			if content != "" {
+				ch.Open = func(context.Context) (io.ReadCloser, error) {
+					return io.NopCloser(bytes.NewReader([]byte(content))), nil
+				}
+			}
 			if !yield(ch, nil) {
 				return
 			}
 		}
+	}
+	set, err := b.client.Upload(ctx, changes)
+	if err == nil {
+		err = b.client.Land(ctx, b.branch, set, deletes)
+	}
+	if err != nil {
+		return pachclient.Commit{}, err
+	}
+	br, err := b.client.Branch(ctx, b.branch)
+	if err == nil {
+		_, err = b.client.Wait(ctx, br.Head)
+	}
+	return br.Head, err
+}
+
+// follows waits until the base is that commit.
+func (b *bench) follows(c pachclient.Commit) {
+	b.t.Helper()
+	b.until("the base follows the head", func() bool {
+		b.must(b.o.Follow(b.t.Context()))
+		return b.o.Base().Commit.ID == c.ID
 	})
-	w.must(err)
-	w.must(w.client.Land(w.t.Context(), w.branch, set, deletes))
-	b, err := w.client.Branch(w.t.Context(), w.branch)
-	w.must(err)
-	_, err = w.client.Wait(w.t.Context(), b.Head)
-	w.must(err)
 }
 
-// follow returns when the base is the head of the branch.
-func (w *world) follow() {
-	w.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		w.must(w.Follow(w.t.Context()))
-		h, err := w.client.Head(w.t.Context(), w.branch)
-		w.must(err)
-		if w.Base().Commit.ID == h.Commit.ID {
-			return
-		}
+func (b *bench) until(what string, fn func() bool) {
+	b.t.Helper()
+	for end := time.Now().Add(10 * time.Second); !fn(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("the base does not follow the head: %+v", w.Status())
+			b.t.Fatalf("never: %s; %+v", what, b.o.Status())
 		}
 	}
 }
 
-func (w *world) commit() pachclient.Commit {
-	w.t.Helper()
-	c, err := w.Commit(w.t.Context(), "")
-	w.must(err)
-	return c
-}
-
-func (w *world) check() {
-	w.t.Helper()
-	w.must(w.stage.Check())
-}
-
-// write gives a file these bytes, whether it exists or not, as a shell does.
-func (w *world) write(p, content string) {
-	w.t.Helper()
-	f, err := w.Create(w.t.Context(), p, staging.Attr{})
-	if errors.Is(err, fs.ErrExist) {
-		if f, err = w.Open(w.t.Context(), p, true); err == nil {
-			w.must(f.Truncate(0))
-		}
-	}
-	w.must(err)
-	n, err := f.WriteAt([]byte(content), 0)
-	if err != nil || n != len(content) {
-		w.t.Fatalf("write %s: %d, %v", p, n, err)
-	}
-	w.must(f.Close(true))
-}
-
-// change opens a file for writing and closes it after fn.
-func (w *world) change(p string, fn func(f *staging.File)) {
-	w.t.Helper()
-	f, err := w.Open(w.t.Context(), p, true)
-	w.must(err)
-	fn(f)
-	w.must(f.Close(true))
-}
-
-func (w *world) mkdir(p string)       { w.t.Helper(); w.must(w.Mkdir(w.t.Context(), p, staging.Attr{})) }
-func (w *world) remove(p string)      { w.t.Helper(); w.must(w.Remove(w.t.Context(), p)) }
-func (w *world) rmdir(p string)       { w.t.Helper(); w.must(w.Rmdir(w.t.Context(), p)) }
-func (w *world) rename(a, b string)   { w.t.Helper(); w.must(w.Rename(w.t.Context(), a, b)) }
-func (w *world) mtime(p string) int64 { w.t.Helper(); return w.stat(p).ModTime.UnixNano() }
-
-func (w *world) stat(p string) staging.Info {
-	w.t.Helper()
-	i, err := w.Stat(w.t.Context(), p)
-	w.must(err)
-	return i
-}
-
-// content reads an open file.
-func (w *world) content(f *staging.File) string {
-	w.t.Helper()
-	b := make([]byte, f.Size()+3)
-	n, err := f.ReadAt(w.t.Context(), b, 0)
-	if err != io.EOF || int64(n) != f.Size() {
-		w.t.Fatalf("read %d of %d bytes: %v", n, f.Size(), err)
-	}
-	return string(b[:n])
-}
-
-func (w *world) read(p string) string {
-	w.t.Helper()
-	f, err := w.Open(w.t.Context(), p, false)
-	w.must(err)
-	defer f.Close(false)
-	return w.content(f)
-}
-
-// tree gives every file with its bytes, and every directory with a slash at
-// its end. It holds List against Stat on the way.
-func (w *world) tree() map[string]string {
-	w.t.Helper()
-	return w.treeOf(w.Overlay)
-}
-
-func (w *world) treeOf(o *staging.Overlay) map[string]string {
-	w.t.Helper()
-	out := map[string]string{}
-	var visit func(dir string)
-	visit = func(dir string) {
-		entries, err := o.List(w.t.Context(), dir)
-		w.must(err)
-		for _, e := range entries {
-			p := path.Join(dir, e.Name)
-			i, err := o.Stat(w.t.Context(), p)
-			if err != nil || i != e {
-				w.t.Fatalf("%s is listed as %+v\nand is %+v, %v", p, e, i, err)
-			}
-			if _, ok := out[p]; ok {
-				w.t.Fatalf("%s is listed twice", p)
-			}
-			if e.Dir {
-				out[p+"/"] = ""
-				visit(p)
-				continue
-			}
-			f, err := o.Open(w.t.Context(), p, false)
-			w.must(err)
-			if e.Size != f.Size() {
-				w.t.Fatalf("%s is %d bytes and open %d", p, e.Size, f.Size())
-			}
-			out[p] = w.content(f)
-			w.must(f.Close(false))
-		}
-	}
-	visit("/")
+// told gives the paths that Changed was called with, and forgets them.
+func (b *bench) told() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := b.changed
+	b.changed = nil
+	slices.Sort(out)
 	return out
 }
 
-// is compares the whole tree. Directories above the paths need not be named.
-func (w *world) is(want map[string]string) {
-	w.t.Helper()
-	want = withParents(want)
-	if d := treeDiff(w.tree(), want); d != "" {
-		w.t.Fatal(d)
-	}
-	w.check()
+// A landing is a Commit under way.
+type landing struct {
+	b    *bench
+	done chan struct{}
+	c    pachclient.Commit
+	err  error
 }
 
-func withParents(tree map[string]string) map[string]string {
-	out := maps.Clone(tree)
-	for p := range tree {
-		for dir := path.Dir(strings.TrimSuffix(p, "/")); dir != "/"; dir = path.Dir(dir) {
-			out[dir+"/"] = ""
+func (b *bench) begin(message string) *landing {
+	l := &landing{b: b, done: make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		l.c, l.err = b.o.Commit(context.Background(), message)
+	}()
+	return l
+}
+
+func (l *landing) end() pachclient.Commit {
+	l.b.t.Helper()
+	<-l.done
+	l.b.must(l.err)
+	return l.c
+}
+
+// A gate stops a call at its start until it is opened.
+type gate struct {
+	at, open chan struct{}
+	once     sync.Once
+}
+
+// stop puts a gate before the next call of an operation.
+func (b *bench) stop(op string) *gate {
+	g := &gate{at: make(chan struct{}), open: make(chan struct{})}
+	b.OnCall(op, func() {
+		first := false
+		g.once.Do(func() { first = true; close(g.at) })
+		if first {
+			<-g.open
 		}
-	}
-	return out
+	})
+	return g
 }
 
-func treeDiff(got, want map[string]string) string {
-	var b bytes.Buffer
-	short := func(s string) string { return s[:min(len(s), 60)] }
-	for _, p := range slices.Sorted(maps.Keys(want)) {
-		if g, ok := got[p]; !ok {
-			b.WriteString("missing: " + p + "\n")
-		} else if g != want[p] {
-			b.WriteString(p + " is " + short(g) + "\n  want " + short(want[p]) + "\n")
+// first has fn called at the first call of an operation.
+func (b *bench) first(op string, fn func()) {
+	var once sync.Once
+	b.OnCall(op, func() { once.Do(fn) })
+}
+
+// cp copies the state directory as it is on the disk.
+func (b *bench) cp() string {
+	to := b.t.TempDir()
+	src := b.stage.Dir()
+	err := filepath.WalkDir(src, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
 		}
-	}
-	for _, p := range slices.Sorted(maps.Keys(got)) {
-		if _, ok := want[p]; !ok {
-			b.WriteString("too much: " + p + " = " + short(got[p]) + "\n")
+		rel, _ := filepath.Rel(src, p)
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(to, rel), 0o700)
 		}
-	}
-	return b.String()
-}
-
-// committed compares what Pachyderm has, at the head of the branch.
-func (w *world) committed(want map[string]string) {
-	w.t.Helper()
-	h, err := w.client.Head(w.t.Context(), w.branch)
-	w.must(err)
-	got := w.treeOf(w.stage.At(h))
-	for p := range got {
-		if strings.HasSuffix(p, "/") {
-			delete(got, p)
+		data, err := os.ReadFile(p)
+		if err != nil {
+			return err
 		}
+		return os.WriteFile(filepath.Join(to, rel), data, 0o600)
+	})
+	if err != nil {
+		b.t.Error(err)
 	}
-	if d := treeDiff(got, want); d != "" {
-		w.t.Fatalf("in the commit: %s", d)
-	}
-}
-
-// snapshot copies the state directory as it is, as a kill leaves it.
-func (w *world) snapshot() string {
-	w.t.Helper()
-	dir := w.t.TempDir()
-	w.must(os.CopyFS(dir, os.DirFS(w.dir)))
-	return dir
-}
-
-// kill goes on with a copy of the state directory; handles are gone.
-func (w *world) kill() {
-	w.t.Helper()
-	old, dir := w.stage, w.snapshot()
-	w.open(dir)
-	w.must(old.Close())
-}
-
-// contents lists the content files, relative to the state directory.
-func (w *world) contents() []string {
-	w.t.Helper()
-	names, err := fs.Glob(os.DirFS(w.dir), filepath.Join(w.BranchDir(), "content/*/*"))
-	w.must(err)
-	return names
+	return to
 }

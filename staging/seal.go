@@ -69,7 +69,7 @@ func (o *Overlay) carry(f *File, from, to *layer) error {
 	up := &node{name: n.name, kind: fileNode, file: f}
 	below, belowDir := n.below, n.belowDir
 	if stays {
-		z := &File{o: o, id: f.id, node: n, layer: from, moved: f.moved, lower: f.lower, staged: true, attr: f.attr,
+		z := &File{o: o, id: f.id, node: n, layer: from, moved: f.moved, staged: true, attr: f.attr,
 			lowerPath: f.lowerPath, lowerSize: f.lowerSize, lowerHash: f.lowerHash}
 		z.im, z.stable, z.isStable = f.committed(), f.committed(), true
 		for c := range f.owned {
@@ -79,11 +79,14 @@ func (o *Overlay) carry(f *File, from, to *layer) error {
 		z.unsynced = f.unsynced
 		o.files.byID[f.id] = z
 		n.file = z
-		f.lower, f.lowerPath, f.lowerSize, f.lowerHash = frozen{z}, p, z.im.size, [32]byte{}
+		f.lower, f.lowerPath, f.lowerSize, f.lowerHash = pin(z, z.im, f.lower), p, z.im.size, [32]byte{}
 		below, belowDir = true, false
 	} else {
 		n.cut()
 		n.parent.prune()
+		if f.lowerPath != "" {
+			f.lowerPath = p // a directory above it may have moved
+		}
 	}
 	f.moved, f.isStable, f.stable, f.cur, f.staged, f.id = false, false, image{}, nil, false, 0
 	f.drop()

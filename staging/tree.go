@@ -163,6 +163,12 @@ func (n *node) cut() {
 	delete(n.parent.children, n.name)
 }
 
+// inPlace says whether what shows through the directory is what would be at
+// its place without it: it was neither moved here nor made over something.
+func (n *node) inPlace() bool {
+	return n.parent == nil || n.lower != "" && n.lower == join(n.parent.lower, n.name)
+}
+
 // hide takes the node out and leaves a whiteout when something below would
 // show in its place.
 func (n *node) hide(below, belowDir bool) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 
@@ -26,26 +27,42 @@ func (d *daemon) watchConfig() (stop func()) {
 		return func() {}
 	}
 	go func() {
-		for e := range w.Events {
-			if filepath.Clean(e.Name) == filepath.Clean(s.config) && e.Has(fsnotify.Write|fsnotify.Create|fsnotify.Rename) {
+		for {
+			select {
+			case _, ok := <-w.Events:
+				if !ok {
+					return
+				}
 				d.reconfigure()
+			case err, ok := <-w.Errors:
+				if !ok {
+					return
+				}
+				d.log.Warn("watching pachctl's configuration", "err", err)
 			}
 		}
 	}()
 	return func() { w.Close() }
 }
 
+// reconfigure looks whether the configuration says something else than before.
+// Any event in its directory is a reason to: where the file is a link, as in
+// Kubernetes, it is the link's target that is replaced.
 func (d *daemon) reconfigure() {
 	s := d.parts.server
 	c, err := remote.LoadContext(s.context, os.Getenv)
-	if err != nil {
-		d.log.Warn("pachctl's configuration can't be read; going on with the old one", "err", err)
+	if err != nil { // half written, perhaps: then another event comes
+		d.log.Debug("pachctl's configuration can't be read; going on with the old one", "err", err)
 		return
 	}
-	err = s.remote.Reconfigure(remote.Config{Address: c.Address, ServerCAs: c.ServerCAs, Token: c.Token, Logger: d.log})
-	if err != nil {
+	conf := remote.Config{Address: c.Address, ServerCAs: c.ServerCAs, Token: c.Token, Logger: d.log}
+	if conf.Address == s.conf.Address && conf.Token == s.conf.Token && bytes.Equal(conf.ServerCAs, s.conf.ServerCAs) {
+		return
+	}
+	if err := s.remote.Reconfigure(conf); err != nil {
 		d.log.Warn("pachctl's configuration is not usable; going on with the old one", "err", err)
 		return
 	}
+	s.conf = conf
 	d.log.Info("took up pachctl's configuration", "context", c.Name, "address", c.Address)
 }

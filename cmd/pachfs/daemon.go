@@ -22,7 +22,7 @@ func background(s streams, mountpoint string) error {
 		return err
 	}
 	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return strings.HasPrefix(a, "--daemon") })
-	cmd := exec.Command(self, append(args, "--daemon=false")...)
+	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), "PACHFS_DAEMON=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := cmd.StdoutPipe()
@@ -49,6 +49,7 @@ func background(s streams, mountpoint string) error {
 	}
 	err = cmd.Wait()
 	words, readErr := os.ReadFile(logName)
+	os.Remove(logName)
 	code := control.ExitFault
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -62,12 +63,10 @@ func background(s streams, mountpoint string) error {
 
 // daemonLog is where a mount in the background writes its log.
 func daemonLog(mountpoint string) (string, error) {
-	mountpoint, err := realPath(mountpoint)
+	mountpoint, err := besideItself(mountpoint)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(runDir(), 0o700); err != nil {
-		return "", err
-	}
-	return filepath.Join(runDir(), escapePath(mountpoint)+".log"), nil
+	dir, err := runDir()
+	return filepath.Join(dir, escapePath(mountpoint)+".log"), err
 }

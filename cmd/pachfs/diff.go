@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"pachfs/cmd/internal/control"
 )
 
 func newDiff(s streams) *cobra.Command {
@@ -29,27 +32,25 @@ func newDiff(s streams) *cobra.Command {
 					branches = append(branches, st.Branch)
 				}
 			}
-			all := map[string]any{}
+			all := map[string][]control.DiffLine{}
 			for _, b := range branches {
 				lines, err := t.client.Diff(c.Context(), b)
 				if err != nil {
 					return err
 				}
-				all[b] = lines
-				for _, l := range lines {
-					path := strings.TrimPrefix(l.Path, "/")
-					if t.branch == "" {
-						path = b + l.Path
-					} else if t.path != "" && !inside("/"+path, "/"+t.path) {
-						continue
-					}
-					if !asJSON {
-						fmt.Fprintf(s.out, "%s %s\n", l.Op, path)
-					}
-				}
+				all[b] = slices.DeleteFunc(lines, func(l control.DiffLine) bool { return !inside(l.Path, "/"+t.path) })
 			}
 			if asJSON {
 				return printJSON(s.out, all)
+			}
+			for _, b := range branches {
+				for _, l := range all[b] {
+					path := strings.TrimPrefix(l.Path, "/")
+					if t.branch == "" {
+						path = b + l.Path
+					}
+					fmt.Fprintf(s.out, "%s %s\n", l.Op, path)
+				}
 			}
 			return nil
 		},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,9 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.pachd, "pachd", "", "address of a pachd: grpc://host:port, grpcs://host:port or unix:///path")
 	flags.StringVar(&f.context, "context", "", "context of pachctl's configuration (default: the active one)")
 	flags.StringVar(&f.store, "store", "", "directory of an embedded Pachyderm, instead of a server")
+	for _, name := range []string{"pachd", "context", "store"} {
+		flags.SetAnnotation(name, oneOf, []string{"server"})
+	}
 	flags.StringVar(&f.project, "project", "", "project (default: that of the context, or \"default\")")
 }
 
@@ -39,6 +43,7 @@ type server struct {
 	project  string
 	config   string // pachctl's configuration file, to be watched; "": it plays no part
 	context  string
+	conf     remote.Config // what the client was told last
 	remote   *remote.Client
 	embedded *embedded.Server // nil: elsewhere
 }
@@ -81,6 +86,7 @@ func (f *serverFlags) connect(ctx context.Context, log *slog.Logger) (*server, e
 	if s.project == "" {
 		s.project = pachclient.DefaultProject
 	}
+	s.conf = conf
 	var err error
 	if s.remote, err = remote.Dial(ctx, conf); err != nil {
 		return nil, errors.Join(usage("%w", err), s.close())
@@ -182,7 +188,7 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	}
 	who, err := p.server.cluster(ctx)
 	if err != nil {
-		return p, errors.Join(err, p.server.remote.Close())
+		return p, err
 	}
 	dir := f.cacheDir
 	if f.cacheSize == 0 {
@@ -213,8 +219,11 @@ func (p *parts) close() error {
 	if p.stage != nil {
 		errs = append(errs, p.stage.Close())
 	}
-	if p.cache != nil {
+	switch {
+	case p.cache != nil: // which owns the client
 		errs = append(errs, p.cache.Close())
+	case p.server != nil:
+		errs = append(errs, p.server.remote.Close())
 	}
 	if p.server != nil {
 		errs = append(errs, p.server.close())
@@ -223,11 +232,11 @@ func (p *parts) close() error {
 }
 
 func parseUmask(s string) (uint32, error) {
-	var n uint32
-	if _, err := fmt.Sscanf(s, "%o", &n); err != nil || n > 0o777 {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || n > 0o777 {
 		return 0, usage("--umask: %q is not an octal number up to 777", s)
 	}
-	return n, nil
+	return uint32(n), nil
 }
 
 // parsePatterns reads a list like images@master,labels@*; an empty one fits everything.
@@ -237,6 +246,8 @@ func parsePatterns(flag, list string) (func(pachclient.Branch) bool, error) {
 	}
 	patterns := strings.Split(list, ",")
 	for i, p := range patterns {
+		p = strings.TrimSpace(p)
+		patterns[i] = p
 		if !strings.Contains(p, "@") {
 			patterns[i] = p + "@*"
 		}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"time"
 
 	"pachfs/cmd/internal/control"
+	"pachfs/pachclient"
 	"pachfs/staging"
 )
 
@@ -35,6 +38,7 @@ func (d *daemon) wait(served chan error) ending {
 			return detached
 		}
 	case sig := <-d.signals:
+		d.signalled++
 		d.log.Info("unmounting", "signal", sig.String())
 		return asked
 	case <-d.stopAsked:
@@ -45,30 +49,47 @@ func (d *daemon) wait(served chan error) ending {
 
 // finish unmounts if need be, and lands what is staged.
 func (d *daemon) finish(reason ending, served chan error) error {
-	if reason == asked {
+	switch reason {
+	case asked:
 		if err := d.mounted.Unmount(); err != nil {
 			d.log.Warn("the mount is in use: it goes away from its directory now, and from those who use it when this process ends", "err", err)
-			d.parts.tree.Freeze()
-			if err := d.mounted.Detach(); err != nil {
-				d.log.Error("can't unmount", "err", err)
-			}
-			reason = detached
+			d.detach()
+			break
 		}
-	}
-	switch reason {
-	case detached: // what its users do from now on could not land any more
-		d.parts.tree.Freeze()
-	case asked:
 		select {
 		case <-served:
 		case <-time.After(5 * time.Second):
+		}
+	case detached:
+		d.parts.tree.Freeze()
+	case unmounted: // or the connection was aborted, and its mount is a dead one
+		if left, err := d.left(); err == nil && left {
+			d.detach()
 		}
 	}
 	return d.land()
 }
 
+// detach takes a mount away that somebody uses. What they do from now on could
+// not land any more, so it fails.
+func (d *daemon) detach() {
+	d.parts.tree.Freeze()
+	if err := d.mounted.Detach(); err != nil {
+		d.log.Error("can't unmount", "err", err)
+	}
+}
+
+// left says whether the directory still answers as the mount of a process that is no more.
+func (d *daemon) left() (bool, error) {
+	_, err := os.Lstat(d.mountpoint + "/.")
+	if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
+		return true, nil
+	}
+	return false, err
+}
+
 // land makes the last commits. It gives up after a time without progress, or
-// at another signal.
+// at a second signal.
 func (d *daemon) land() error {
 	dirty := 0
 	for _, o := range d.parts.stage.Overlays() {
@@ -83,17 +104,38 @@ func (d *daemon) land() error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go d.patience(ctx, cancel)
-	err := d.parts.tree.CommitAll(ctx, "")
+	err := d.commitAll(ctx)
 	if err == nil {
 		err = d.unfinished()
 	}
 	if err == nil {
 		return nil
 	}
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
-		err = cause
-	}
 	return fmt.Errorf("%w; %w in %s, and the next mount on %s goes on with them", err, control.ErrStays, d.f.state, d.mountpoint)
+}
+
+// commitAll tries for as long as the server is away and patience lasts: one
+// that restarts shall not leave changes behind.
+func (d *daemon) commitAll(ctx context.Context) error {
+	var away error
+	for {
+		err := d.parts.tree.CommitAll(ctx, "")
+		switch {
+		case errors.Is(err, pachclient.ErrUnavailable):
+			away = err
+		case err == nil, ctx.Err() == nil:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+		if ctx.Err() != nil && away != nil {
+			return fmt.Errorf("%w: %w", context.Cause(ctx), away)
+		} else if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // unfinished fails when something did not go along: files that were open for
@@ -107,22 +149,27 @@ func (d *daemon) unfinished() error {
 	return nil
 }
 
-// patience ends the last commit when nothing has moved for the stop timeout.
+// patience ends the last commit when nothing has moved for the stop timeout. A
+// signal that only said to unmount is none that says to give up.
 func (d *daemon) patience(ctx context.Context, give func(error)) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	last, since := d.progress(), time.Now()
+	p := progress{uploaded: map[string]int64{}}
+	since := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-d.signals:
-			give(errors.New("a second signal ended the wait"))
-			return
+			if d.signalled++; d.signalled > 1 {
+				give(errors.New("a second signal ended the wait"))
+				return
+			}
+			d.log.Info("landing; another signal gives up")
 		case <-tick.C:
 		}
-		if now := d.progress(); now != last {
-			last, since = now, time.Now()
+		if p.moved(d.parts.stage.Overlays()) {
+			since = time.Now()
 		} else if time.Since(since) > d.f.stopTimeout {
 			give(fmt.Errorf("no progress for %v (--stop-timeout)", d.f.stopTimeout))
 			return
@@ -130,12 +177,21 @@ func (d *daemon) patience(ctx context.Context, give func(error)) {
 	}
 }
 
-// progress changes whenever a landing gets on.
-func (d *daemon) progress() string {
-	var out string
-	for _, o := range d.parts.stage.Overlays() {
+// progress is how far the landings have come. To upload the same bytes again
+// is none.
+type progress struct {
+	uploaded map[string]int64 // by branch and base
+}
+
+func (p *progress) moved(overlays []*staging.Overlay) bool {
+	moved := false
+	for _, o := range overlays {
 		st := o.Status()
-		out += fmt.Sprint(st.Branch, st.Base, st.State == staging.Committing, st.Uploaded, ";")
+		key := st.Branch + " " + st.Base
+		if most, ok := p.uploaded[key]; !ok || st.Uploaded > most {
+			p.uploaded[key] = st.Uploaded
+			moved = true
+		}
 	}
-	return out
+	return moved
 }

@@ -9,15 +9,30 @@ import (
 	"github.com/spf13/pflag"
 )
 
+// oneOf marks flags of which one is enough: when the command line has one of
+// them, the environment does not add another.
+const oneOf = "pachfs-one-of"
+
 // flagsFromEnv gives every flag that was not set on the command line the value
 // of PACHFS_FLAG_NAME.
 func flagsFromEnv(flags *pflag.FlagSet, getenv func(string) string) error {
+	chosen := map[string]bool{}
+	flags.Visit(func(f *pflag.Flag) {
+		for _, group := range f.Annotations[oneOf] {
+			chosen[group] = true
+		}
+	})
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "PACHFS_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		v := getenv(name)
 		if f.Changed || v == "" || f.Name == "help" {
 			return
+		}
+		for _, group := range f.Annotations[oneOf] {
+			if chosen[group] {
+				return
+			}
 		}
 		if err := flags.Set(f.Name, v); err != nil {
 			errs = append(errs, usage("%s=%q: %w", name, v, err))

@@ -8,13 +8,16 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
+var levels = map[string]logrus.Level{
+	"debug": logrus.DebugLevel, "info": logrus.InfoLevel, "warn": logrus.WarnLevel, "error": logrus.ErrorLevel}
+
 // newLogger makes the log: logrus in front, slog for everything below cmd.
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	l := logrus.New()
 	l.SetOutput(w)
-	lv, err := logrus.ParseLevel(level)
-	if err != nil {
-		return nil, usage("--log-level: %w", err)
+	lv, ok := levels[level]
+	if !ok {
+		return nil, usage("--log-level: %q is none of debug, info, warn, error", level)
 	}
 	l.SetLevel(lv)
 	switch format {
@@ -51,21 +54,43 @@ func (b *bridge) Enabled(_ context.Context, l slog.Level) bool {
 }
 
 func (b *bridge) Handle(_ context.Context, r slog.Record) error {
-	e := b.entry.WithTime(r.Time)
+	fields := logrus.Fields{}
 	r.Attrs(func(a slog.Attr) bool {
-		e = e.WithField(b.prefix+a.Key, a.Value.Any())
+		b.put(fields, b.prefix, a)
 		return true
 	})
-	e.Log(logrusLevel(r.Level), r.Message)
+	b.entry.WithTime(r.Time).WithFields(fields).Log(logrusLevel(r.Level), r.Message)
 	return nil
 }
 
-func (b *bridge) WithAttrs(attrs []slog.Attr) slog.Handler {
-	e := b.entry
-	for _, a := range attrs {
-		e = e.WithField(b.prefix+a.Key, a.Value.Any())
+// put adds an attribute; those of a group get its name in front.
+func (b *bridge) put(fields logrus.Fields, prefix string, a slog.Attr) {
+	v := a.Value.Resolve()
+	switch {
+	case a.Equal(slog.Attr{}):
+	case v.Kind() == slog.KindGroup:
+		if a.Key != "" {
+			prefix += a.Key + "."
+		}
+		for _, inner := range v.Group() {
+			b.put(fields, prefix, inner)
+		}
+	default:
+		fields[prefix+a.Key] = v.Any()
 	}
-	return &bridge{e, b.prefix}
 }
 
-func (b *bridge) WithGroup(name string) slog.Handler { return &bridge{b.entry, b.prefix + name + "."} }
+func (b *bridge) WithAttrs(attrs []slog.Attr) slog.Handler {
+	fields := logrus.Fields{}
+	for _, a := range attrs {
+		b.put(fields, b.prefix, a)
+	}
+	return &bridge{b.entry.WithFields(fields), b.prefix}
+}
+
+func (b *bridge) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return b
+	}
+	return &bridge{b.entry, b.prefix + name + "."}
+}

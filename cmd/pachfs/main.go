@@ -46,8 +46,8 @@ func newRoot(s streams) *cobra.Command {
 	}
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
-	root.AddCommand(newMount(s), newUmount(s), newCommit(s), newStatus(s), newDiff(s), newDiscard(s), newLog(s), newServe(s), newVersion(s))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w (see: %s --help)", err, c.CommandPath()) })
+	root.AddCommand(newMount(s), newUmount(), newCommit(s), newStatus(s), newDiff(s), newDiscard(s), newLog(s), newServe(s), newVersion(s))
 	for _, c := range root.Commands() {
 		args := c.Args
 		c.Args = func(c *cobra.Command, list []string) error {

@@ -49,13 +49,13 @@ func runMount(ctx context.Context, f *mountFlags, mountpoint string, s streams) 
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	if mountpoint, err = realPath(mountpoint); err != nil {
-		return err
-	}
-	if err := f.directories(mountpoint); err != nil {
+	if mountpoint, err = besideItself(mountpoint); err != nil {
 		return err
 	}
 	if mountpoint, err = bazil.Preflight(mountpoint, log); err != nil {
+		return err
+	}
+	if err := f.directories(mountpoint); err != nil {
 		return err
 	}
 	p, err := f.assemble(ctx, log)
@@ -79,15 +79,21 @@ func (f *mountFlags) directories(mountpoint string) (err error) {
 			return err
 		}
 	}
-	for name, dir := range map[string]*string{"--state": &f.state, "--cache-dir": &f.cacheDir, "--store": &f.store} {
-		if *dir == "" {
+	for _, own := range []struct {
+		flag string
+		dir  *string
+	}{{"--state", &f.state}, {"--cache-dir", &f.cacheDir}, {"--store", &f.store}} {
+		if *own.dir == "" {
 			continue
 		}
-		if *dir, err = realPath(*dir); err != nil {
+		if *own.dir, err = realPath(*own.dir); err != nil {
 			return err
 		}
-		if inside(*dir, mountpoint) {
-			return usage("%s %s lies inside the mountpoint %s: the mount would hide it", name, *dir, mountpoint)
+		if inside(*own.dir, mountpoint) {
+			return usage("%s %s lies inside the mountpoint %s: the mount would hide it", own.flag, *own.dir, mountpoint)
+		}
+		if inside(mountpoint, *own.dir) {
+			return usage("the mountpoint %s lies inside %s %s: that directory is pachfs's own", mountpoint, own.flag, *own.dir)
 		}
 	}
 	return nil
@@ -101,6 +107,7 @@ type daemon struct {
 	mountpoint string
 	mounted    *bazil.Mounted
 	signals    chan os.Signal
+	signalled  int // signals so far
 	stopAsked  chan struct{}
 	ended      chan control.Stopped // one for everybody who asked to stop
 }
@@ -178,7 +185,7 @@ func (d *daemon) announce(s streams) (stop func(), err error) {
 			d.log.Error("control socket", "err", err)
 		}
 	}()
-	leave, err := register(running{PID: os.Getpid(), Mountpoint: d.mountpoint, State: d.f.state, Connection: d.mounted.Connection()})
+	leave, err := register(running{Mountpoint: d.mountpoint, State: d.f.state, Connection: d.mounted.Connection()})
 	if err != nil {
 		return nil, errors.Join(err, api.Shutdown())
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // escapePath makes a file name of a path as systemd-escape --path does.
@@ -53,31 +54,64 @@ func defaultState(mountpoint string) (string, error) {
 // defaultCache is shared by all mounts of a user.
 func defaultCache() (string, error) { return userDir("XDG_CACHE_HOME", ".cache", "/var/cache/pachfs") }
 
-// runDir is where running mounts are written down.
-func runDir() string {
-	if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
-		return filepath.Join(d, "pachfs")
+// runDir gives the directory where running mounts are written down, and makes
+// it. It must be the same for a daemon and for whoever looks for it, whatever the
+// one or the other has in its environment: root's is fixed.
+func runDir() (string, error) {
+	uid := os.Geteuid()
+	dir := fmt.Sprintf("/tmp/pachfs-%d", uid)
+	switch user := fmt.Sprintf("/run/user/%d", uid); {
+	case uid == 0:
+		dir = "/run/pachfs"
+	case os.Getenv("XDG_RUNTIME_DIR") != "":
+		dir = filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "pachfs")
+	case owned(user):
+		dir = filepath.Join(user, "pachfs")
 	}
-	if os.Geteuid() == 0 {
-		return "/run/pachfs"
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("runtime directory: %w", err)
 	}
-	return filepath.Join(os.TempDir(), fmt.Sprintf("pachfs-%d", os.Geteuid()))
+	if !owned(dir) { // in /tmp anybody could have made it, to be found in our place
+		return "", fmt.Errorf("runtime directory %s is not this user's own (set XDG_RUNTIME_DIR)", dir)
+	}
+	return dir, nil
 }
 
-// realPath resolves links of a path whose end may not exist yet.
+// owned says whether this is a directory of this user's.
+func owned(dir string) bool {
+	st, err := os.Lstat(dir)
+	if err != nil || !st.IsDir() {
+		return false
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && int(sys.Uid) == os.Geteuid()
+}
+
+// realPath resolves the links of a path, of which only the front may exist yet.
 func realPath(p string) (string, error) {
 	p, err := filepath.Abs(p)
 	if err != nil {
 		return "", err
 	}
-	if real, err := filepath.EvalSymlinks(p); err == nil {
-		return real, nil
+	for front, rest := p, ""; ; front, rest = filepath.Dir(front), filepath.Join(filepath.Base(front), rest) {
+		if real, err := filepath.EvalSymlinks(front); err == nil {
+			return filepath.Join(real, rest), nil
+		}
+		if front == "/" {
+			return p, nil
+		}
 	}
-	parent, err := filepath.EvalSymlinks(filepath.Dir(p))
-	if err != nil {
-		return p, nil
+}
+
+// besideItself resolves the links of a path but for its last element, which is
+// not looked at: what is mounted there may hang.
+func besideItself(p string) (string, error) {
+	p, err := filepath.Abs(p)
+	if err != nil || p == "/" {
+		return p, err
 	}
-	return filepath.Join(parent, filepath.Base(p)), nil
+	parent, err := realPath(filepath.Dir(p))
+	return filepath.Join(parent, filepath.Base(p)), err
 }
 
 // inside says whether p is dir or lies below it.

@@ -8,7 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"syscall"
+	"strconv"
+	"strings"
 
 	"pachfs/cmd/internal/control"
 )
@@ -17,34 +18,55 @@ import (
 // down in the runtime directory for the other commands to find.
 type running struct {
 	PID        int    `json:"pid"`
+	Started    string `json:"started"` // of the process, in ticks since boot: a pid alone may be another's by now
 	Mountpoint string `json:"mountpoint"`
 	State      string `json:"state"`
 	Connection uint32 `json:"connection"` // of FUSE, under /sys/fs/fuse/connections
 }
 
-func registryFile(mountpoint string) string {
-	return filepath.Join(runDir(), escapePath(mountpoint)+".json")
+func registryFile(dir, mountpoint string) string {
+	return filepath.Join(dir, escapePath(mountpoint)+".json")
 }
 
-// register writes a mount down; the function that it returns takes it out again.
-func register(r running) (func(), error) {
-	if err := os.MkdirAll(runDir(), 0o700); err != nil {
-		return nil, fmt.Errorf("runtime directory: %w", err)
+// register writes down a mount of this process; the function that it returns
+// takes it out again, unless another mount took the place.
+func register(r running) (leave func(), err error) {
+	dir, err := runDir()
+	if err != nil {
+		return nil, err
 	}
+	r.PID, r.Started = os.Getpid(), startOf(os.Getpid())
 	b, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}
-	name := registryFile(r.Mountpoint)
+	name := registryFile(dir, r.Mountpoint)
 	if err := os.WriteFile(name+".new", b, 0o600); err != nil {
 		return nil, err
 	}
-	return func() { os.Remove(name) }, os.Rename(name+".new", name)
+	leave = func() {
+		if now, err := readRunning(name); err == nil && now.PID == r.PID {
+			os.Remove(name)
+		}
+	}
+	return leave, os.Rename(name+".new", name)
+}
+
+func readRunning(name string) (r running, err error) {
+	b, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	return r, err
 }
 
 // registered lists the mounts that are written down, those of dead daemons too.
 func registered() ([]running, error) {
-	entries, err := os.ReadDir(runDir())
+	dir, err := runDir()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -53,9 +75,7 @@ func registered() ([]running, error) {
 		if filepath.Ext(e.Name()) != ".json" {
 			continue
 		}
-		var r running
-		b, err := os.ReadFile(filepath.Join(runDir(), e.Name()))
-		if err == nil && json.Unmarshal(b, &r) == nil {
+		if r, err := readRunning(filepath.Join(dir, e.Name())); err == nil {
 			out = append(out, r)
 		}
 	}
@@ -63,53 +83,85 @@ func registered() ([]running, error) {
 	return out, err
 }
 
+// live lists the mounts whose daemons live.
+func live() ([]running, error) {
+	all, err := registered()
+	var out []running
+	for _, r := range all {
+		if r.alive() {
+			out = append(out, r)
+		}
+	}
+	return out, err
+}
+
 func (r running) alive() bool {
-	return syscall.Kill(r.PID, 0) == nil || errors.Is(syscall.Kill(r.PID, 0), syscall.EPERM)
+	s := startOf(r.PID)
+	return s != "" && s == r.Started
+}
+
+// startOf tells when a process started; "" when it is no more, or nothing but
+// a zombie that nobody has waited for, as there are in containers.
+func startOf(pid int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	line := string(b) // "PID (NAME) STATE ...", where the name may hold anything
+	f := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
+	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
+		return ""
+	}
+	return f[19]
 }
 
 func (r running) client() *control.Client { return control.NewClient(r.State) }
 
-// findMount gives the mount that a path lies in. "" stands for the working
-// directory or, outside of any mount, for the only mount there is.
+// findMount gives the mount that a path lies in, and the rest of the path. ""
+// stands for the working directory or, outside of any mount, for the only
+// mount there is. Nothing in a mount is looked at: it may hang.
 func findMount(path string) (running, string, error) {
-	all, err := registered()
+	all, err := live()
 	if err != nil {
 		return running{}, "", err
 	}
-	var live []running
-	for _, r := range all {
-		if r.alive() {
-			live = append(live, r)
-		}
-	}
-	asked := path
-	if path == "" {
-		path = "."
-	}
-	if path, err = realPath(path); err != nil {
+	abs, err := filepath.Abs(path)
+	if err != nil {
 		return running{}, "", err
 	}
-	best := -1
-	for i, r := range live {
-		if inside(path, r.Mountpoint) && (best < 0 || len(r.Mountpoint) > len(live[best].Mountpoint)) {
-			best = i
+	r, ok := holding(all, abs)
+	if !ok {
+		if abs, err = realPath(abs); err != nil {
+			return running{}, "", err
 		}
+		r, ok = holding(all, abs)
 	}
 	switch {
-	case best >= 0:
-		rel, err := filepath.Rel(live[best].Mountpoint, path)
-		return live[best], rel, err
-	case asked == "" && len(live) == 1:
-		return live[0], ".", nil
-	case len(live) == 0:
+	case ok:
+		rel, err := filepath.Rel(r.Mountpoint, abs)
+		return r, rel, err
+	case path == "" && len(all) == 1:
+		return all[0], ".", nil
+	case len(all) == 0:
 		return running{}, "", errors.New("no pachfs mount of this user is running (try: pachfs mount)")
 	}
-	msg := "these mounts are running:"
-	for _, r := range live {
-		msg += " " + r.Mountpoint
+	names := make([]string, len(all))
+	for i, r := range all {
+		names[i] = r.Mountpoint
 	}
-	if asked == "" {
-		return running{}, "", usage("several mounts are running, name one by a path in it; %s", msg)
+	list := "these mounts are running: " + strings.Join(names, " ")
+	if path == "" {
+		return running{}, "", usage("several mounts are running, name one by a path in it; %s", list)
 	}
-	return running{}, "", usage("%s is in no pachfs mount; %s", asked, msg)
+	return running{}, "", usage("%s is in no pachfs mount; %s", strconv.Quote(path), list)
+}
+
+// holding gives the innermost mount that holds a path.
+func holding(all []running, path string) (best running, ok bool) {
+	for _, r := range all {
+		if inside(path, r.Mountpoint) && len(r.Mountpoint) > len(best.Mountpoint) {
+			best, ok = r, true
+		}
+	}
+	return best, ok
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -54,6 +55,9 @@ func serve(ctx context.Context, srv *embedded.Server, listen string, s streams) 
 	if path, ok := strings.CutPrefix(listen, "unix:"); ok {
 		network, address = "unix", "/"+strings.TrimLeft(path, "/")
 	}
+	if network == "unix" {
+		removeStale(address)
+	}
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
@@ -70,5 +74,15 @@ func serve(ctx context.Context, srv *embedded.Server, listen string, s streams) 
 		return err
 	case <-ctx.Done():
 		return nil
+	}
+}
+
+// removeStale takes away the socket of a server that died: nobody listens on it.
+func removeStale(path string) {
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		os.Remove(path)
 	}
 }

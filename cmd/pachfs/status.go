@@ -68,7 +68,7 @@ func printStatus(w io.Writer, info control.Info) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(tw, "BRANCH\tSTATE\tCHANGED\tDELETED\tBYTES\tBASE")
 	for _, st := range info.Branches {
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\n", shorten(st.Branch, 28), st.State, st.Staged.Files, st.Staged.Deleted, human(st.Staged.Bytes), shorten(st.Base, 8))
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\n", elide(st.Branch, 28), st.State, st.Staged.Files, st.Staged.Deleted, human(st.Staged.Bytes), shorten(st.Base, 8))
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -86,6 +86,14 @@ func printStatus(w io.Writer, info control.Info) error {
 		}
 	}
 	return nil
+}
+
+// elide shortens a name in the middle: the repo and the branch both show.
+func elide(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n-n/2-1] + "…" + s[len(s)-n/2:]
 }
 
 func shorten(s string, n int) string {

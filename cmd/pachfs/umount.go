@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,7 @@ import (
 	"pachfs/fs/bazil"
 )
 
-func newUmount(s streams) *cobra.Command {
+func newUmount() *cobra.Command {
 	return &cobra.Command{
 		Use:   "umount MOUNTPOINT",
 		Short: "Unmount, wait until what is staged has landed, and tell how that went",
@@ -22,28 +21,27 @@ func newUmount(s streams) *cobra.Command {
 something could not land and stays staged, 4 when somebody else changed the
 same paths. umount(8) and fusermount3 -u unmount too, but don't wait.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return runUmount(c.Context(), args[0], s) },
+		RunE: func(c *cobra.Command, args []string) error { return runUmount(c.Context(), args[0]) },
 	}
 }
 
 // runUmount must not look at the mountpoint: its daemon may be dead or hang.
-func runUmount(ctx context.Context, mountpoint string, s streams) error {
+func runUmount(ctx context.Context, mountpoint string) error {
 	r, err := findRunning(mountpoint)
 	if err != nil {
 		return err
 	}
 	if !r.alive() {
-		if err := bazil.Detach(r.Mountpoint); err != nil {
-			return err
-		}
-		fmt.Fprintf(s.err, "the pachfs on %s had died; its mount is gone, and what it had staged is in %s\n", r.Mountpoint, r.State)
-		return os.Remove(registryFile(r.Mountpoint))
+		return clearDead(r)
 	}
 	how, err := r.client().Stop(ctx)
-	if err != nil {
+	if err != nil && r.alive() {
 		return err
+	} else if err != nil {
+		return &control.Error{Exit: control.ExitStaged,
+			Message: fmt.Sprintf("the pachfs on %s died before it said how its last commit went; what is left is in %s, and the next mount goes on with it", r.Mountpoint, r.State)}
 	}
-	for r.alive() { // the answer comes a little before the end
+	for r.alive() && ctx.Err() == nil { // the answer comes a little before the end
 		time.Sleep(10 * time.Millisecond)
 	}
 	if how.Exit != control.ExitDone {
@@ -52,24 +50,39 @@ func runUmount(ctx context.Context, mountpoint string, s streams) error {
 	return nil
 }
 
+// clearDead takes away what a pachfs that died has left. Nothing lands now, and
+// whether something is staged is for the next mount to say: so this is no
+// success to somebody who waits for a landing.
+func clearDead(r running) error {
+	dir, err := runDir()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(bazil.Detach(r.Mountpoint), os.Remove(registryFile(dir, r.Mountpoint))); err != nil {
+		return err
+	}
+	return &control.Error{Exit: control.ExitStaged,
+		Message: fmt.Sprintf("the pachfs on %s had died; its mount is gone now; what it had staged is in %s, and the next mount goes on with it", r.Mountpoint, r.State)}
+}
+
 // findRunning gives the mount on just this directory.
 func findRunning(mountpoint string) (running, error) {
-	abs, err := filepath.Abs(mountpoint)
+	path, err := besideItself(mountpoint)
 	if err != nil {
 		return running{}, err
-	}
-	// Its parent is looked at, not itself.
-	if parent, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
-		abs = filepath.Join(parent, filepath.Base(abs))
 	}
 	all, err := registered()
 	if err != nil {
 		return running{}, err
 	}
 	for _, r := range all {
-		if r.Mountpoint == abs {
+		if r.Mountpoint == path {
 			return r, nil
 		}
 	}
-	return running{}, errors.New(mountpoint + ": no pachfs of this user is mounted there (another user's: umount or fusermount3 -u)")
+	// It may be a link to one; that is looked at only if nothing is known of itself.
+	if real, err := realPath(path); err == nil && real != path {
+		return findRunning(real)
+	}
+	return running{}, fmt.Errorf("%s: no pachfs of this user is mounted there (another user's: umount or fusermount3 -u)", mountpoint)
 }

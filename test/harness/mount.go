@@ -29,7 +29,6 @@ type Mount struct {
 	Conn int // number of the FUSE connection
 
 	dog *time.Timer
-	err string // what the watchdog did
 }
 
 // Mount mounts the server and waits until the root can be listed.

@@ -26,7 +26,10 @@ type Server struct {
 // Serve answers on the listener until Shutdown.
 func (s *Server) Serve(l net.Listener) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/health", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	handle(mux, "GET /v1/health", func(*http.Request) (struct{}, error) { return struct{}{}, nil })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, &Error{r.Method + " " + r.URL.Path + ": no such call", ExitUsage})
+	})
 	handle(mux, "GET /v1/status", s.status)
 	handle(mux, "GET /v1/diff", s.diff)
 	handle(mux, "GET /v1/log", s.log)
@@ -54,14 +57,33 @@ func (s *Server) Shutdown() error {
 func handle[T any](mux *http.ServeMux, pattern string, fn func(r *http.Request) (T, error)) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		out, err := fn(r)
-		w.Header().Set("Content-Type", "application/json")
-		if err == nil {
-			json.NewEncoder(w).Encode(out)
+		if err != nil {
+			fail(w, httpStatus(ExitCode(err, false)), err)
 			return
 		}
-		w.WriteHeader(http.StatusConflict)
-		json.NewEncoder(w).Encode(&Error{err.Error(), ExitCode(err, false)})
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(out)
 	})
+}
+
+func fail(w http.ResponseWriter, status int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(&Error{err.Error(), ExitCode(err, false)})
+}
+
+// httpStatus is for those who look at nothing else: the exit status in the
+// body says it better.
+func httpStatus(exit int) int {
+	switch exit {
+	case ExitUsage:
+		return http.StatusBadRequest
+	case ExitConflict:
+		return http.StatusConflict
+	case ExitStaged:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }
 
 func body[T any](r *http.Request) (v T, err error) {

@@ -1,0 +1,239 @@
+package staging_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pachfs/pachclient"
+	"pachfs/pachclient/clienttest"
+	"pachfs/staging"
+)
+
+// Others' commits to other paths are no obstacle, and ours holds nothing of theirs.
+func TestOthersElsewhere(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/a": "a", "/theirs": "1"}))
+	b.write("/a", "mine")
+	b.told()
+	c := b.foreign(tree{"/theirs": "2", "/more": "m"})
+	b.follows(c)
+	if told := b.told(); !slices.Equal(told, []string{"/more", "/theirs"}) {
+		t.Fatalf("told of %v", told)
+	}
+	b.reads("/theirs", "2")
+	b.foreign(tree{"/theirs": "3"}) // not followed yet
+	mine := b.lands()
+	b.holds(tree{"/a": "mine", "/theirs": "3", "/more": "m"})
+	var touched []string
+	info, err := b.client.Commit(t.Context(), mine)
+	b.must(err)
+	b.must(b.client.At(mine).Diff(t.Context(), info.Parent, func(d pachclient.Diff) error {
+		if !d.New.Dir && !d.Old.Dir {
+			touched = append(touched, d.New.Path)
+		}
+		return nil
+	}))
+	if !slices.Equal(touched, []string{"/a"}) {
+		t.Fatalf("our commit touches %v", touched)
+	}
+}
+
+// Whoever touched a path that is staged here is not overwritten: the commit
+// fails and names the paths, everything stays staged, and a discard resolves it.
+func TestConflict(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		stage func(b *bench)
+		them  tree
+		gone  []string
+		paths []string
+	}{
+		{"both changed", func(b *bench) { b.write("/a", "mine") }, tree{"/a": "theirs"}, nil, []string{"/a"}},
+		{"both created", func(b *bench) { b.write("/n", "mine") }, tree{"/n": "theirs"}, nil, []string{"/n"}},
+		{"changed, they deleted", func(b *bench) { b.write("/a", "mine") }, nil, []string{"/a"}, []string{"/a"}},
+		{"deleted, they changed", func(b *bench) { b.rm("/a") }, tree{"/a": "theirs"}, nil, []string{"/a"}},
+		{"directory deleted, they added", func(b *bench) { b.rmAll("/d") }, tree{"/d/n": "theirs"}, nil, []string{"/d/n"}},
+		{"directory moved, they changed", func(b *bench) { b.mv("/d", "/e") }, tree{"/d/1": "theirs"}, nil, []string{"/d/1"}},
+		{"file where they made a directory", func(b *bench) { b.write("/n", "mine") }, tree{"/n/x": "theirs"}, nil, []string{"/n/x"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			start := tree{"/a": "a", "/d/1": "d1", "/d/2": "d2"}
+			b.follows(b.foreign(start))
+			c.stage(b)
+			b.write("/other", "mine")
+			shown := b.mounted()
+			b.foreign(c.them, c.gone...)
+			theirs := b.committed()
+			n := len(b.ids())
+			for range 2 {
+				_, err := b.o.Commit(t.Context(), "")
+				b.is(err, staging.ErrConflict)
+				for _, p := range c.paths {
+					if !strings.Contains(err.Error(), p) {
+						t.Fatalf("%s is not named: %v", p, err)
+					}
+				}
+				b.reopen()
+			}
+			b.same("head", b.committed(), theirs)
+			b.same("mount", b.mounted(), shown)
+			b.must(b.o.Follow(t.Context()))
+			if s := b.o.Status(); len(b.ids()) != n || s.State != staging.Conflict || !slices.Equal(s.Conflicts, c.paths) {
+				t.Fatalf("%d new commits, status %+v", len(b.ids())-n, s)
+			}
+			for _, d := range b.o.Diff() {
+				if d.Path != "/other" {
+					b.must(b.o.Discard(d.Path))
+				}
+			}
+			b.must(b.o.Follow(t.Context()))
+			b.lands()
+			theirs["/other"] = "mine"
+			b.holds(theirs)
+		})
+	}
+}
+
+// Two stages on one branch: the second one to land a path is told so.
+func TestTwoStages(t *testing.T) {
+	b := newBench(t)
+	x := b.other()
+	b.write("/b", "b")
+	x.write("/x", "x")
+	b.write("/both", "b")
+	x.write("/both", "x")
+	b.lands()
+	_, err := x.o.Commit(t.Context(), "")
+	x.is(err, staging.ErrConflict)
+	x.reads("/both", "x")
+	x.missing("/b")
+	b.must(x.o.Discard("/both"))
+	x.follows(b.o.Base().Commit)
+	x.lands()
+	x.holds(tree{"/b": "b", "/x": "x", "/both": "b"})
+	b.until("the first one follows", func() bool {
+		b.must(b.o.Follow(t.Context()))
+		_, err := b.o.Stat(t.Context(), "/x")
+		return err == nil
+	})
+}
+
+var errOther = errors.New("something else")
+
+// A fault at any call of a landing: one commit, or an error and none. After
+// the fault one trigger makes it one, never two.
+func TestFaults(t *testing.T) {
+	for _, f := range []struct {
+		name string
+		when clienttest.When
+		kind error
+	}{
+		{"refused", clienttest.Before, errOther},
+		{"unavailable", clienttest.Before, pachclient.ErrUnavailable},
+		{"answer lost", clienttest.After, pachclient.ErrUnavailable},
+		{"hangs", clienttest.Hang, nil},
+	} {
+		for _, op := range []string{"Branch", "Upload", "Walk", "Land", "Commit", "Wait", "Diff", "Annotate"} {
+			if testing.Short() && f.when == clienttest.Hang {
+				continue // that takes seconds
+			}
+			t.Run(op+" "+f.name, func(t *testing.T) {
+				b := newBench(t, short)
+				b.follows(b.foreign(beforeAll))
+				before := len(b.ids())
+				want := b.changeAll()
+				b.Fail(op, f.when, 1, f.kind)
+				_, err := b.o.Commit(t.Context(), "")
+				if n := len(b.ids()) - before; err == nil && n != 1 || n > 1 {
+					t.Fatalf("%d commits, error %v", n, err)
+				}
+				b.Heal()
+				_, err = b.o.Commit(t.Context(), "")
+				b.must(err)
+				b.clean()
+				if n := len(b.ids()) - before; n != 1 {
+					t.Fatalf("%d commits in the end", n)
+				}
+				b.holds(want)
+			})
+		}
+	}
+}
+
+// A server that is away for good: the trigger fails within its timeout and
+// says so; what is staged stays, and lands when the server is back.
+func TestServerAway(t *testing.T) {
+	b := newBench(t, short)
+	b.write("/a", "1")
+	for _, op := range calls {
+		b.Fail(op, clienttest.Before, -1, pachclient.ErrUnavailable)
+	}
+	start := time.Now()
+	_, err := b.o.Commit(t.Context(), "")
+	b.is(err, pachclient.ErrUnavailable)
+	if d := time.Since(start); d > 10*b.opts.CommitTimeout {
+		t.Fatalf("it took %v", d)
+	}
+	b.write("/a", "2")
+	b.reads("/a", "2")
+	b.Heal()
+	b.lands()
+	b.holds(tree{"/a": "2"})
+}
+
+// Somebody else puts files as fast as they can: none of their puts fails or is
+// lost, none of our commits holds a file of theirs, each trigger makes one.
+func TestBesideAFastWriter(t *testing.T) {
+	b := newBench(t)
+	before := len(b.ids())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int)
+	go func() {
+		n := 0
+		for ; ctx.Err() == nil; n++ {
+			if _, err := b.tryForeign(tree{fmt.Sprintf("/theirs/%d", n): fmt.Sprint(n)}); err != nil {
+				t.Errorf("put %d: %v", n, err)
+				break
+			}
+		}
+		done <- n
+	}()
+	want := tree{}
+	var ours []pachclient.Commit
+	for i := range 10 {
+		p := fmt.Sprintf("/ours/%d", i)
+		want[p] = fmt.Sprint("our ", i)
+		b.write(p, want[p])
+		c, err := b.o.Commit(t.Context(), "")
+		b.must(err)
+		ours = append(ours, c)
+	}
+	cancel()
+	n := <-done
+	if n == 0 {
+		t.Fatal("nothing was put meanwhile")
+	}
+	for i := range n {
+		want[fmt.Sprintf("/theirs/%d", i)] = fmt.Sprint(i)
+	}
+	b.same("head", b.committed(), want)
+	for i, c := range ours {
+		info, err := b.client.Commit(t.Context(), c)
+		b.must(err)
+		b.must(b.client.At(c).Diff(t.Context(), info.Parent, func(d pachclient.Diff) error {
+			if p := d.New.Path; !d.New.Dir && p != fmt.Sprintf("/ours/%d", i) {
+				t.Errorf("our commit %d holds %s", i, p)
+			}
+			return nil
+		}))
+	}
+	if got := len(b.ids()) - before; got != n+len(ours) {
+		t.Fatalf("%d commits, %d puts and %d triggers", got, n, len(ours))
+	}
+}
