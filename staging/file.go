@@ -493,6 +493,11 @@ func (f *File) copyPieces(into *content) (image, error) {
 func (f *File) release() {
 	f.drop()
 	f.unpin()
+	f.disown()
+}
+
+// disown gives back the file's contents. Called with f.mu held, or alone.
+func (f *File) disown() {
 	for c := range f.owned {
 		c.disown()
 	}

@@ -463,3 +463,19 @@ func TestEmptyDirStays(t *testing.T) {
 	b.lands()
 	b.same("mount", b.mounted(), tree{"/d/": "", "/f": "1", "/n": "n"})
 }
+
+// A file that is open for reading while it lands keeps nothing on the disk
+// once it is closed.
+func TestReaderAcrossCommitKeepsNothing(t *testing.T) {
+	b := newBench(t)
+	b.write("/a", "1")
+	f := b.openFile("/a", false)
+	b.lands()
+	if s := b.slurp(f); s != "1" {
+		t.Fatalf("it reads as %q", s)
+	}
+	b.must(f.Close(false))
+	if left := b.contents(); len(left) > 0 {
+		t.Fatalf("left behind: %v", left)
+	}
+}

@@ -76,6 +76,7 @@ func (o *Overlay) carry(f *File, from, to *layer) error {
 			c.freeze()
 			z.adopt(c)
 		}
+		z.retired, f.retired = f.retired, nil
 		z.unsynced = f.unsynced
 		o.files.byID[f.id] = z
 		n.file = z
@@ -96,6 +97,7 @@ func (o *Overlay) carry(f *File, from, to *layer) error {
 	}
 	if !changes {
 		f.im = image{size: f.lowerSize, lower: f.lowerSize}
+		f.disown() // z has them
 		return nil
 	}
 	return o.carryChanges(f, to, p, below)

@@ -251,8 +251,8 @@ func parsePatterns(flag, list string) (func(pachclient.Branch) bool, error) {
 		if !strings.Contains(p, "@") {
 			patterns[i] = p + "@*"
 		}
-		if _, err := path.Match(p, ""); err != nil {
-			return nil, usage("%s: %q: %w", flag, p, err)
+		if _, err := path.Match(p, ""); err != nil || p == "" || strings.Count(p, "@") > 1 {
+			return nil, usage("%s: %q is no pattern like repo or repo@branch, where * stands for anything", flag, p)
 		}
 	}
 	return func(b pachclient.Branch) bool {

@@ -54,6 +54,9 @@ func defaultState(mountpoint string) (string, error) {
 // defaultCache is shared by all mounts of a user.
 func defaultCache() (string, error) { return userDir("XDG_CACHE_HOME", ".cache", "/var/cache/pachfs") }
 
+// systemRunDir is root's; the tests have one of their own.
+var systemRunDir = "/run/pachfs"
+
 // runDir gives the directory where running mounts are written down, and makes
 // it. It must be the same for a daemon and for whoever looks for it, whatever the
 // one or the other has in its environment: root's is fixed.
@@ -62,7 +65,7 @@ func runDir() (string, error) {
 	dir := fmt.Sprintf("/tmp/pachfs-%d", uid)
 	switch user := fmt.Sprintf("/run/user/%d", uid); {
 	case uid == 0:
-		dir = "/run/pachfs"
+		dir = systemRunDir
 	case os.Getenv("XDG_RUNTIME_DIR") != "":
 		dir = filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "pachfs")
 	case owned(user):

@@ -41,8 +41,10 @@ const (
 	maxPiece   = 2 << 20
 )
 
-// window is how much a stream may have under way before it is read.
-const window = 4 << 20
+// window is how much a stream may have under way before it is read: what a
+// read that ends early has moved for nothing. A message that is waited for may be
+// larger; gRPC widens the window for it.
+const window = 512 << 10
 
 // retryFor is for how long a call is tried again while the server is away.
 const retryFor = 10 * time.Second

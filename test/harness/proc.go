@@ -214,7 +214,7 @@ func (r Result) String() string {
 }
 
 // shellDeadline is how long a short command may take.
-const shellDeadline = 30 * time.Second
+const shellDeadline = 90 * time.Second // a landing that was killed may wait for its call's deadline, 30 s
 
 // Try runs a short command to its end, whatever that is.
 func Try(t testing.TB, cmd ...string) Result { t.Helper(); return TryIn(t, "", cmd...) }
