@@ -2,8 +2,8 @@ package staging
 
 import "path/filepath"
 
-// NeededContents names the content files that some image reads from, relative
-// to the state directory.
+// NeededContents names the content files that some file has or reads from,
+// relative to the state directory.
 func (o *Overlay) NeededContents() map[string]bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
@@ -12,6 +12,14 @@ func (o *Overlay) NeededContents() map[string]bool {
 		l.root.walk(func(n *node) {
 			if n.kind != fileNode {
 				return
+			}
+			for c := range n.file.owned {
+				rel, _ := filepath.Rel(o.stage.dir, c.name)
+				out[rel] = true
+			}
+			for _, c := range n.file.retired {
+				rel, _ := filepath.Rel(o.stage.dir, c.name)
+				out[rel] = true
 			}
 			for _, im := range []image{n.file.im, n.file.stable} {
 				for _, p := range im.pieces {

@@ -18,8 +18,8 @@ import (
 // and its handles when it is renamed, and until the last Close when its name
 // is gone. A committed file that is only read is a File too, without a change.
 //
-// Lock order: Overlay.mu, File.mu, journal.mu. No lock is held while the file
-// below is read.
+// Lock order: Overlay.mu, File.mu, journal.mu; whoever holds the mu of several
+// Files holds Overlay.mu. No lock is held while the file below is read.
 type File struct {
 	o  *Overlay
 	id uint64 // in the journals; 0: nothing was ever changed
@@ -409,9 +409,10 @@ func (f *File) settle(ops ...op) error {
 	return f.merge()
 }
 
-// closed notes that a writer was released. Called with Overlay.mu and f.mu held.
-func (f *File) closed() error {
-	if f.writers == 0 {
+// closed notes that a writer was released, and maybe that there is none left.
+// Called with f.mu held.
+func (f *File) closed(idle bool) error {
+	if idle {
 		f.drop()
 	}
 	if !f.staged || f.node == nil || f.isStable && f.stable.same(f.im) {

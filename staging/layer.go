@@ -98,7 +98,7 @@ func (l *layer) apply(r record, files *fileTable) error {
 		return l.applyState(r)
 	case opExtent, opTruncate, opStable, opSynced:
 		f := files.byID[r.File]
-		if f == nil { // it was removed since; its writers went on
+		if f == nil || f.node == nil { // it was removed; its writers went on
 			return nil
 		}
 		return f.replay(r, files)

@@ -479,3 +479,63 @@ func TestReaderAcrossCommitKeepsNothing(t *testing.T) {
 		t.Fatalf("left behind: %v", left)
 	}
 }
+
+// Writers that write and close all the while a layer is sealed: what each was
+// told is in the state that a kill leaves, and nothing is counted twice.
+func TestSealAmongWriters(t *testing.T) {
+	rounds := 20
+	if testing.Short() {
+		rounds = 5
+	}
+	for range rounds {
+		t.Run("round", sealAmongWriters)
+	}
+}
+
+func sealAmongWriters(t *testing.T) {
+	b := newBench(t)
+	stop := b.stop("Land")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	want, sealed := tree{}, make(chan struct{})
+	for w := range 4 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-sealed:
+					return
+				default:
+				}
+				p, content := fmt.Sprintf("/%d-%d", w, i), strings.Repeat("x", i+1)
+				if err := b.tryWrite(p, content); err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				want[p] = content
+				mu.Unlock()
+			}
+		})
+	}
+	b.until("something is there", b.o.Dirty)
+	l := b.begin("")
+	select {
+	case <-stop.at:
+	case <-l.done: // without a call of Land: it failed
+	}
+	close(sealed)
+	wg.Wait()
+	dir := b.cp()
+	close(stop.open)
+	l.end()
+	b.same("mount", b.mounted().files(), want)
+	b.must(b.stage.Close())
+	b.open(dir)
+	b.same("killed", b.mounted().files(), want)
+	_, err := b.o.Commit(t.Context(), "")
+	b.must(err)
+	b.holds(want)
+	if left := b.contents(); len(left) > 0 {
+		t.Fatalf("left behind: %v", left)
+	}
+}

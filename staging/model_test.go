@@ -28,7 +28,8 @@ type model struct {
 	dirs    map[string]bool // without the root
 	files   map[string]*modelFile
 	handles []*modelHandle
-	others  int // commits by somebody else
+	others  int  // commits by somebody else
+	landing bool // one may have been sent and not been heard of
 	log     []string
 }
 
@@ -95,6 +96,9 @@ func (m *model) compare() {
 		}
 	}
 	m.must(m.stage.Check())
+	if len(m.handles) == 0 {
+		m.noLeftovers()
+	}
 }
 
 func pick[T any](rnd *rand.Rand, s []T) (v T) {
@@ -207,14 +211,32 @@ func (m *model) step() {
 	case n < 96:
 		m.foreignCommit()
 	case n < 98:
-		m.did("kill")
 		m.handles = nil
-		m.kill()
+		if m.rnd.IntN(2) == 0 {
+			m.did("kill")
+			m.kill()
+		} else {
+			m.killInCommit()
+		}
 	default:
 		m.did("close all")
 		for len(m.handles) > 0 {
 			m.closeHandle(0)
 		}
+	}
+}
+
+// killInCommit is a kill at one of the points of a landing.
+func (m *model) killInCommit() {
+	op := pick(m.rnd, []string{"Upload", "Walk", "Land", "Wait", "Diff", "Annotate"})
+	m.did("kill in a commit, at %s", op)
+	old := m.stage
+	if dir := m.dieAt(op, 1, op == "Land"); dir != "" {
+		m.landing = true
+		m.open(dir)
+		m.must(old.Close())
+	} else {
+		m.kill()
 	}
 }
 
@@ -358,6 +380,11 @@ func (m *model) foreignCommit() {
 	}
 	content := fmt.Sprintf("the %dth foreign commit", m.others)
 	m.did("foreign commit of %s", p)
+	if m.landing { // until its fate is known, the base stays
+		m.landing = false
+		_, err := m.o.Commit(m.t.Context(), "")
+		m.must(err)
+	}
 	m.follows(m.foreign(tree{p: content}))
 	m.files[p] = &modelFile{[]byte(content)} // handles go on reading what was there
 }

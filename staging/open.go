@@ -108,11 +108,12 @@ func (f *File) Close(write bool) error {
 	if write {
 		f.writers--
 	}
+	idle := f.writers == 0
 	o.mu.Unlock()
 	var err error
 	f.mu.Lock()
 	if write {
-		err = f.closed()
+		err = f.closed(idle)
 	}
 	f.mu.Unlock()
 

@@ -183,20 +183,23 @@ func (o *Overlay) dropFiles(seqs []uint64) {
 }
 
 // settleFiles decides what each file is after a restart. Nobody has it open
-// any more, so it is complete as it is. After a power cut only what was synced counts.
+// any more, so it is complete as it is; the journal says so, for the next
+// restart must come to the same. After a power cut only what was synced counts.
 func (o *Overlay) settleFiles(power bool) error {
 	if power {
 		if err := o.top().log(&o.files, record{Op: opFellBack}); err != nil {
 			return err
 		}
 	}
+	var rs []record
 	for _, l := range o.layers {
 		l.root.walk(func(n *node) {
 			if n.kind != fileNode {
 				return
 			}
 			f := n.file
-			if !l.sealed {
+			if !l.sealed && !(f.isStable && f.stable.same(f.im)) {
+				rs = append(rs, record{Op: opStable, File: f.id})
 				f.stable, f.isStable = f.im, true
 			}
 			if f.synced == nil || !f.synced.same(f.im) {
@@ -204,7 +207,7 @@ func (o *Overlay) settleFiles(power bool) error {
 			}
 		})
 	}
-	return nil
+	return o.top().j.append(rs...)
 }
 
 // fallBack takes the file to the bytes that are surely on disk: those of its

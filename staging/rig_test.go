@@ -98,6 +98,13 @@ func (b *bench) open(dir string) {
 	b.o, err = b.stage.Overlay(b.t.Context(), b.branch)
 	b.must(err)
 	b.must(b.stage.Check())
+	b.noLeftovers()
+}
+
+// noLeftovers fails if a content file is there that no change needs, while
+// nobody has a file open.
+func (b *bench) noLeftovers() {
+	b.t.Helper()
 	needed := b.o.NeededContents()
 	for _, name := range b.contents() {
 		if !needed[name] {

@@ -42,6 +42,16 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 		return errors.Join(ErrClosed, l.j.close(), o.d.Remove(journalName(o.dir, l.seq)))
 	}
 	old := o.top()
+	// Nobody writes or closes while the line is drawn: what a writer was told
+	// is before the seal in the old journal, or goes into the new one.
+	var files []*File
+	for f := range o.open {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.node != nil && f.layer == old {
+			files = append(files, f)
+		}
+	}
 	now := time.Now()
 	if err := old.j.append(record{Op: opSealed, Text: message, Time: now.UnixNano()}); err != nil {
 		return errors.Join(err, l.j.close(), o.d.Remove(journalName(o.dir, l.seq)))
@@ -49,12 +59,8 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 	old.sealed, old.message, old.sealedAt = true, message, now
 	o.layers = append(o.layers, l)
 	var errs []error
-	for f := range o.open {
-		f.mu.Lock()
-		if f.node != nil && f.layer == old {
-			errs = append(errs, o.carry(f, old, l))
-		}
-		f.mu.Unlock()
+	for _, f := range files {
+		errs = append(errs, o.carry(f, old, l))
 	}
 	return errors.Join(errs...)
 }
