@@ -1,6 +1,7 @@
 package staging
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -11,7 +12,7 @@ import (
 type content struct {
 	id   uint64
 	name string
-	d    disk // nil while a journal is replayed: nothing is removed yet
+	o    *Overlay // nil while a journal is replayed: nothing is removed yet
 
 	mu     sync.Mutex
 	f      diskFile // open while users > 0
@@ -30,7 +31,7 @@ func (c *content) use() (diskFile, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.f == nil {
-		f, err := c.d.Open(c.name)
+		f, err := c.o.d.Open(c.name)
 		if err != nil {
 			return nil, err
 		}
@@ -67,9 +68,34 @@ func (c *content) disown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.owners--
-	if c.owners == 0 && c.d != nil {
-		c.d.Remove(c.name)
+	if c.owners == 0 && c.o != nil {
+		c.o.doom(c.name)
 	}
+}
+
+// doom has content files removed once the journals are on disk: after a power
+// cut no record may speak of bytes that are gone.
+func (o *Overlay) doom(names ...string) {
+	o.doomedMu.Lock()
+	o.doomed = append(o.doomed, names...)
+	o.doomedMu.Unlock()
+}
+
+// sweep syncs the journals and removes what was doomed before.
+func (o *Overlay) sweep() error {
+	o.doomedMu.Lock()
+	names := o.doomed
+	o.doomed = nil
+	o.doomedMu.Unlock()
+	if err := o.Sync(); err != nil {
+		o.doom(names...)
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, o.d.Remove(name))
+	}
+	return errors.Join(errs...)
 }
 
 // freeze keeps the bytes that are there from being written over.

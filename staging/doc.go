@@ -16,7 +16,8 @@
 // is no piece. There are two images of each: what readers see, and what the
 // next commit takes (stable), which is what the file was at its last close or
 // sync. A write never goes to bytes that a stable image needs; it goes to
-// another content file.
+// another content file. An open file keeps a pin on what it stands on: it reads
+// the same when the layer below lands and goes.
 //
 // # On disk
 //
@@ -37,9 +38,12 @@
 //
 // # Invariants
 //
-//   - A record refers only to a content file that exists: the file is made first.
+//   - A record refers only to a content file that exists: the file is made first,
+//     and removed after a sync of the journals that no longer speak of it.
 //   - A record of an extent is written after its bytes.
 //   - `synced` is written after the file's bytes were synced.
+//   - A record about a file's bytes is in the journal of the layer that holds
+//     the file; in a sealed one it stands before `sealed`, but for `synced`.
 //   - A sealed layer does not change, but for what its journal says about landing,
 //     and for discards while it is not being landed.
 //   - `sealed` is written after the journal above exists; `landing` is on disk

@@ -2,6 +2,9 @@ package staging
 
 import "path/filepath"
 
+// Sweep removes what nobody owns any more, now.
+func (o *Overlay) Sweep() error { return o.sweep() }
+
 // NeededContents names the content files that some file has or reads from,
 // relative to the state directory.
 func (o *Overlay) NeededContents() map[string]bool {

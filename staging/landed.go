@@ -298,6 +298,9 @@ func (o *Overlay) dropLayers(layers []*layer) {
 			o.files.forget(n.file)
 		})
 	}
+	if err := o.sweep(); err != nil {
+		o.log.Error("can't remove what has landed", "err", err)
+	}
 }
 
 func (t *fileTable) forget(f *File) {

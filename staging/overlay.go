@@ -43,6 +43,9 @@ type Overlay struct {
 	files    fileTable
 	open     map[*File]bool // those with handles
 
+	doomedMu sync.Mutex // a leaf
+	doomed   []string   // content files that nobody owns any more
+
 	statusMu sync.Mutex // guards what follows; a leaf
 	progress progress
 }
@@ -417,7 +420,7 @@ func (o *Overlay) newContent() (*content, error) {
 	o.files.lastCont++
 	id := o.files.lastCont
 	o.files.idMu.Unlock()
-	c := &content{id: id, name: contentName(o.dir, id), d: o.d}
+	c := &content{id: id, name: contentName(o.dir, id), o: o}
 	f, err := o.d.Create(c.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = o.d.MkdirAll(filepath.Dir(c.name)); err == nil {

@@ -269,7 +269,7 @@ func (o *Overlay) collectContents() error {
 			}
 			o.files.lastCont = max(o.files.lastCont, id)
 			if c := used[full]; c != nil {
-				c.d, c.frozen = o.d, frozen[c]
+				c.o, c.frozen = o, frozen[c]
 				delete(used, full)
 			} else if err := o.d.Remove(full); err != nil {
 				return err
@@ -346,13 +346,14 @@ func bootID() string {
 // close ends the overlay. Files that are still open stay readable where they
 // need no network; nothing can be staged any more.
 func (o *Overlay) close() error {
+	swept := o.sweep()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
 		return nil
 	}
 	o.closed = true
-	var errs []error
+	errs := []error{swept}
 	for _, l := range o.layers {
 		if l.j != nil {
 			errs = append(errs, l.j.close())

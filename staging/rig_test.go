@@ -116,6 +116,7 @@ func (b *bench) noLeftovers() {
 // contents lists the content files, relative to the state directory.
 func (b *bench) contents() []string {
 	b.t.Helper()
+	b.must(b.o.Sweep())
 	names, err := fs.Glob(os.DirFS(b.stage.Dir()), filepath.Join(b.o.BranchDir(), "content/*/*"))
 	b.must(err)
 	return names

@@ -29,15 +29,8 @@ func (o *Overlay) syncClosed() error {
 		}
 		return true
 	})
-	layers := slices.Clone(o.layers)
 	o.mu.RUnlock()
-	err := o.syncFiles(todo)
-	for _, l := range layers {
-		if l.j != nil {
-			err = errors.Join(err, l.j.sync())
-		}
-	}
-	return err
+	return errors.Join(o.syncFiles(todo), o.sweep())
 }
 
 // snapshot adds the file to list when it has something to sync.
