@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -141,60 +140,6 @@ func (a *attempt) dirStamps() []stamp {
 		root.walk(visit)
 	}
 	return out
-}
-
-// remainingDirs lists the directories that the mount goes on showing though
-// the commit may have nothing in them.
-func (a *attempt) remainingDirs() map[string]bool {
-	o := a.o
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	out := map[string]bool{}
-	known := func(p, base string) {
-		if s, err := o.find(a.top, p); err == nil && s.n == nil && s.base == base {
-			out[p] = true
-		}
-	}
-	for d := range o.base.res.dirs {
-		known(d, d)
-	}
-	for i, l := range o.layers[:a.top+1] {
-		l.root.walk(func(n *node) {
-			if n.kind != dirNode {
-				return
-			}
-			_, lower, _ := o.nodeInfo(spot{n: n, layer: i})
-			if !n.keepsDir() && !o.base.res.dirs[lower] {
-				return
-			}
-			p := n.path()
-			if s, err := o.find(a.top, p); err != nil || s.n == nil || s.n.kind != dirNode {
-				return
-			}
-			out[p] = true
-			for d := range o.base.res.dirs {
-				if lower != "" && lower != p && within(d, lower) {
-					known(path.Join(p, strings.TrimPrefix(d, lower)), d)
-				}
-			}
-		})
-	}
-	return out
-}
-
-// keepsDir says whether the directory may be empty in the commit: it was made
-// here and holds no file, or files went from it.
-func (n *node) keepsDir() bool {
-	files, gone := 0, 0
-	for _, c := range n.children {
-		switch c.kind {
-		case fileNode:
-			files++
-		case whiteout:
-			gone++
-		}
-	}
-	return files == 0 && (n.made || gone > 0)
 }
 
 // A rememberer is a client that can be told bytes that it would have to fetch.

@@ -141,8 +141,7 @@ func (l *layer) freeze() {
 	for _, n := range gone {
 		n.file.put(nil, nil)
 		n.file.release()
-		n.cut()
-		n.parent.prune()
+		n.withhold()
 	}
 }
 
@@ -157,9 +156,6 @@ func (l *layer) applyFile(r record, files *fileTable) error {
 		_, lower, err := l.root.resolve(r.Path)
 		if err != nil {
 			return err
-		}
-		if r.To != "" {
-			lower = r.To
 		}
 		f.lowerPath, f.lowerSize, f.lowerHash = lower, r.Size, r.Hash
 	}
@@ -178,7 +174,7 @@ func (l *layer) applyFile(r record, files *fileTable) error {
 	if r.Op == opCreate {
 		l.touch(r)
 	}
-	return l.root.place(r.Path, n, r.Flags&flagBelow != 0 && r.To == "", r.Flags&flagBelowDir != 0)
+	return l.root.place(r.Path, n, r.Flags&(flagBelow|flagToBelow) != 0, r.Flags&flagBelowDir != 0)
 }
 
 func (l *layer) applyMkdir(r record) error {

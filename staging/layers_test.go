@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pachfs/pachclient"
+	"pachfs/pachclient/clienttest"
 )
 
 // Writers go on while a commit lands: it holds what was sealed, the next one
@@ -538,4 +539,69 @@ func sealAmongWriters(t *testing.T) {
 	if left := b.contents(); len(left) > 0 {
 		t.Fatalf("left behind: %v", left)
 	}
+}
+
+// An empty directory moves along with the one above it, though a file in there
+// is being written.
+func TestEmptyDirMovesAlong(t *testing.T) {
+	b := newBench(t)
+	b.mkdir("/d/empty")
+	b.write("/d/f", "1")
+	b.mkdir("/to")
+	b.write("/to/f", "1")
+	b.lands()
+	f := b.openFile("/d/f", true)
+	b.mv("/d", "/to/d")
+	b.lands()
+	b.must(f.Close(true))
+	b.same("mount", b.mounted(), tree{"/to/": "", "/to/f": "1", "/to/d/": "", "/to/d/f": "1", "/to/d/empty/": ""})
+}
+
+// A file that is being written for the first time where a directory was: the
+// directory's files go with the commit, and stay gone after a kill.
+func TestUnclosedFileForDir(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/d/1": "1", "/d/2": "2", "/k": "k"}))
+	b.rmAll("/d")
+	f := b.create("/d")
+	b.put(f, "half", 0)
+	b.landsPart()
+	b.same("head", b.committed(), tree{"/k": "k"})
+	b.reads("/d", "half")
+	b.kill()
+	b.mv("/d", "/e")
+	b.same("mount", b.mounted(), tree{"/e": "half", "/k": "k"})
+	b.lands()
+	b.holds(tree{"/e": "half", "/k": "k"})
+}
+
+// The same in place of a file: the commit keeps what was there at the last close.
+func TestUnclosedFileForFile(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/f": "old"}))
+	b.rm("/f")
+	f := b.create("/f")
+	b.put(f, "half", 0)
+	_, err := b.o.Commit(t.Context(), "")
+	b.must(err)
+	b.same("head", b.committed(), tree{"/f": "old"})
+	b.kill()
+	b.reads("/f", "half")
+	b.mv("/f", "/g")
+	b.lands()
+	b.holds(tree{"/g": "half"})
+}
+
+// An empty directory that was made in one layer and moved in the next.
+func TestEmptyDirMovesBetweenLayers(t *testing.T) {
+	b := newBench(t)
+	b.mkdir("/d/empty")
+	b.write("/d/f", "1")
+	b.Fail("Upload", clienttest.Before, 1, errOther)
+	if _, err := b.o.Commit(t.Context(), ""); err == nil {
+		t.Fatal("the commit succeeds")
+	}
+	b.mv("/d", "/e")
+	b.lands()
+	b.same("mount", b.mounted(), tree{"/e/": "", "/e/f": "1", "/e/empty/": ""})
 }

@@ -62,12 +62,11 @@ const (
 	flagDir        flags = 1 << iota // Path is a directory
 	flagBelow                        // something stands at Path in the tree below
 	flagBelowDir                     // ... and it is a directory
-	flagToBelow                      // something stands at To in the tree below
+	flagToBelow                      // something stands at To in the tree below; of opAdopt: at Path, though the file does not stand on it
 	flagToBelowDir                   // ... and it is a directory
 	flagOwner                        // UID and GID are set
 	flagMode                         // Mode is set
 	flagTime                         // Time is set
-	flagStable                       // the image counts as closed
 )
 
 // The tags of a record's fields on disk. Integers are varints, strings and

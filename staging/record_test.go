@@ -11,7 +11,7 @@ import (
 func fullRecord() record {
 	r := record{Op: opRename, File: 1, Content: math.MaxUint64, Path: "/a/b", To: "/ü\n\xff", Text: "why",
 		Off: math.MaxInt64, End: -1, Size: 1 << 40, Lower: 3, Time: -62135596800000000,
-		Mode: 0o7777, UID: math.MaxUint32, GID: 1000, Flags: flagDir | flagStable}
+		Mode: 0o7777, UID: math.MaxUint32, GID: 1000, Flags: flagDir | flagTime}
 	for i := range r.Hash {
 		r.Hash[i] = byte(i)
 	}

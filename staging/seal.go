@@ -30,7 +30,8 @@ func (o *Overlay) seal(message string) (bool, error) {
 func (o *Overlay) sealable() bool {
 	some := false
 	o.top().root.walk(func(n *node) {
-		some = some || n.kind == whiteout || n.kind == dirNode && n.made || n.kind == fileNode && n.file.commits()
+		some = some || n.kind == whiteout || n.kind == dirNode && n.made ||
+			n.kind == fileNode && (n.file.commits() || n.belowDir && n.file.lowerPath == "")
 	})
 	return some
 }
@@ -89,8 +90,9 @@ func (o *Overlay) carry(f *File, from, to *layer) error {
 		f.lower, f.lowerPath, f.lowerSize, f.lowerHash = pin(z, z.im, f.lower), p, z.im.size, [32]byte{}
 		below, belowDir = true, false
 	} else {
-		n.cut()
-		n.parent.prune()
+		if n.withhold() {
+			below, belowDir = false, false
+		}
 		if f.lowerPath != "" {
 			f.lowerPath = p // a directory above it may have moved
 		}
@@ -106,17 +108,15 @@ func (o *Overlay) carry(f *File, from, to *layer) error {
 		f.disown() // z has them
 		return nil
 	}
-	return o.carryChanges(f, to, p, below)
+	return o.carryChanges(f, to, p)
 }
 
 // carryChanges tells the upper layer's journal what the file is there.
-func (o *Overlay) carryChanges(f *File, to *layer, p string, below bool) error {
+func (o *Overlay) carryChanges(f *File, to *layer, p string) error {
 	f.id, f.staged = o.files.next(), true
 	o.files.byID[f.id] = f
 	r := record{Op: opAdopt, File: f.id, Path: p, Size: f.lowerSize, Hash: f.lowerHash, End: f.im.size, Lower: f.im.lower}
-	if f.lowerPath != "" {
-		r.Flags = flagBelow
-	}
+	r.Flags = flagIf(f.lowerPath != "", flagBelow) | flagIf(f.node.below, flagToBelow) | flagIf(f.node.belowDir, flagBelowDir)
 	rs := []record{f.attr.put(r)}
 	for _, pc := range f.im.pieces {
 		x := record{Op: opExtent, File: f.id, Off: pc.off, End: pc.end}

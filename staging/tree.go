@@ -179,6 +179,18 @@ func (n *node) hide(below, belowDir bool) {
 	}
 }
 
+// withhold takes out a file that a commit does not take yet. The file below
+// shows again: it is what was there at the last close. A directory does not: it was
+// removed. It says whether that left a whiteout.
+func (n *node) withhold() bool {
+	hides := n.belowDir && n.file.lowerPath == ""
+	n.hide(hides, n.belowDir)
+	if !hides {
+		n.parent.prune()
+	}
+	return hides
+}
+
 // prune takes out a node that says nothing, and its directories as far as they
 // say nothing either.
 func (n *node) prune() {

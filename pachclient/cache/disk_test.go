@@ -187,8 +187,10 @@ func TestTwoCachesShareAFolder(t *testing.T) {
 	}
 	commit := f.commit(1, files)
 	var wg sync.WaitGroup
+	var both []*Client
 	for range 2 {
 		c := start(t, f, Options{Dir: dir, DiskBytes: limit})
+		both = append(both, c)
 		c.contents.idle = time.Millisecond
 		for w := range 2 {
 			wg.Go(func() {
@@ -200,6 +202,11 @@ func TestTwoCachesShareAFolder(t *testing.T) {
 		}
 	}
 	wg.Wait()
+	for _, c := range both { // they go on filling while they live
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 	c := start(t, f, Options{Dir: dir, DiskBytes: limit}) // a third one counts them all
 	if n := c.Stats().Corrupt; n != 0 {
 		t.Errorf("%d damaged", n)
