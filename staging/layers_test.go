@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"pachfs/pachclient"
-	"pachfs/pachclient/clienttest"
 )
 
 // Writers go on while a commit lands: it holds what was sealed, the next one
@@ -103,26 +102,6 @@ func TestTwoLayersReplayed(t *testing.T) {
 	b.holds(want)
 }
 
-// A file that is still being written for the first time waits for the commit
-// after its close.
-func TestUnclosedNewFileWaits(t *testing.T) {
-	b := newBench(t)
-	f := b.create("/open")
-	b.put(f, "half", 0)
-	b.landsNothingYet()
-	b.write("/other", "x")
-	c, err := b.o.Commit(t.Context(), "")
-	b.must(err)
-	b.same("head", b.committed(), tree{"/other": "x"})
-	b.reads("/open", "half")
-	b.put(f, " and half", 4)
-	b.must(f.Close(true))
-	if d := b.lands(); d.ID == c.ID {
-		t.Fatal("no new commit")
-	}
-	b.holds(tree{"/other": "x", "/open": "half and half"})
-}
-
 // landsNothingYet commits and expects nothing to come of it, with something staged.
 func (b *bench) landsNothingYet() {
 	b.t.Helper()
@@ -132,26 +111,6 @@ func (b *bench) landsNothingYet() {
 	if !c.Zero() || len(b.ids()) != n {
 		b.t.Fatalf("commit gave %v", c)
 	}
-}
-
-// A renamed new file, still open, waits too, and so does one that replaces a
-// committed file.
-func TestUnclosedNewFileMoves(t *testing.T) {
-	b := newBench(t)
-	b.follows(b.foreign(tree{"/old": "old"}))
-	f := b.create("/tmp")
-	b.put(f, "half", 0)
-	b.mv("/tmp", "/old")
-	b.reads("/old", "half")
-	_, err := b.o.Commit(t.Context(), "")
-	b.must(err)
-	b.reads("/old", "half")
-	b.put(f, "!", 4)
-	b.must(f.Close(true))
-	_, err = b.o.Commit(t.Context(), "")
-	b.must(err)
-	b.clean()
-	b.holds(tree{"/old": "half!"})
 }
 
 // A file that is being rewritten goes in as it was closed last.
@@ -199,25 +158,6 @@ func TestOverwrittenWhileUploading(t *testing.T) {
 	b.must(f.Close(true))
 	b.lands()
 	b.holds(tree{"/f": string(want)})
-}
-
-// fsync counts as closed.
-func TestFsyncCountsAsClosed(t *testing.T) {
-	b := newBench(t)
-	f := b.create("/f")
-	b.put(f, "synced", 0)
-	b.must(f.Sync())
-	b.put(f, "-not", 6)
-	_, err := b.o.Commit(t.Context(), "")
-	b.must(err)
-	b.same("head", b.committed(), tree{"/f": "synced"})
-	b.reads("/f", "synced-not")
-	b.must(f.Sync())
-	_, err = b.o.Commit(t.Context(), "")
-	b.must(err)
-	b.holds(tree{"/f": "synced-not"})
-	b.must(f.Close(true))
-	b.landsNothing()
 }
 
 // Handles keep reading the right bytes across seal, landing and the drop of the layer.
@@ -418,23 +358,6 @@ func TestChangedInPartWhileLanding(t *testing.T) {
 	b.holds(tree{"/a": "012X456789"})
 }
 
-// A file that is being written in a directory that moved: the commit takes the
-// move and not the file, which goes on where the directory is now.
-func TestWriterInMovedDir(t *testing.T) {
-	b := newBench(t)
-	b.follows(b.foreign(tree{"/d/f": "0123456789"}))
-	b.mv("/d", "/e")
-	f := b.openFile("/e/f", true)
-	b.put(f, "X", 3)
-	b.landsPart()
-	b.same("head", b.committed(), tree{"/e/f": "0123456789"})
-	b.reads("/e/f", "012X456789")
-	b.must(f.Close(true))
-	b.reads("/e/f", "012X456789")
-	b.lands()
-	b.holds(tree{"/e/f": "012X456789"})
-}
-
 // What was deleted below a directory is no change by somebody else, though a
 // file stands in its place and is changed again meanwhile.
 func TestFileForDirChangedWhileLanding(t *testing.T) {
@@ -450,19 +373,6 @@ func TestFileForDirChangedWhileLanding(t *testing.T) {
 	l.end()
 	b.lands()
 	b.holds(tree{"/d": "again"})
-}
-
-// A directory that was empty in one commit, had a file and lost it, is there
-// after the next commit too.
-func TestEmptyDirStays(t *testing.T) {
-	b := newBench(t)
-	b.mkdir("/d")
-	b.write("/f", "1")
-	b.lands()
-	b.write("/d/n", "n")
-	b.mv("/d/n", "/n")
-	b.lands()
-	b.same("mount", b.mounted(), tree{"/d/": "", "/f": "1", "/n": "n"})
 }
 
 // A file that is open for reading while it lands keeps nothing on the disk
@@ -539,69 +449,4 @@ func sealAmongWriters(t *testing.T) {
 	if left := b.contents(); len(left) > 0 {
 		t.Fatalf("left behind: %v", left)
 	}
-}
-
-// An empty directory moves along with the one above it, though a file in there
-// is being written.
-func TestEmptyDirMovesAlong(t *testing.T) {
-	b := newBench(t)
-	b.mkdir("/d/empty")
-	b.write("/d/f", "1")
-	b.mkdir("/to")
-	b.write("/to/f", "1")
-	b.lands()
-	f := b.openFile("/d/f", true)
-	b.mv("/d", "/to/d")
-	b.lands()
-	b.must(f.Close(true))
-	b.same("mount", b.mounted(), tree{"/to/": "", "/to/f": "1", "/to/d/": "", "/to/d/f": "1", "/to/d/empty/": ""})
-}
-
-// A file that is being written for the first time where a directory was: the
-// directory's files go with the commit, and stay gone after a kill.
-func TestUnclosedFileForDir(t *testing.T) {
-	b := newBench(t)
-	b.follows(b.foreign(tree{"/d/1": "1", "/d/2": "2", "/k": "k"}))
-	b.rmAll("/d")
-	f := b.create("/d")
-	b.put(f, "half", 0)
-	b.landsPart()
-	b.same("head", b.committed(), tree{"/k": "k"})
-	b.reads("/d", "half")
-	b.kill()
-	b.mv("/d", "/e")
-	b.same("mount", b.mounted(), tree{"/e": "half", "/k": "k"})
-	b.lands()
-	b.holds(tree{"/e": "half", "/k": "k"})
-}
-
-// The same in place of a file: the commit keeps what was there at the last close.
-func TestUnclosedFileForFile(t *testing.T) {
-	b := newBench(t)
-	b.follows(b.foreign(tree{"/f": "old"}))
-	b.rm("/f")
-	f := b.create("/f")
-	b.put(f, "half", 0)
-	_, err := b.o.Commit(t.Context(), "")
-	b.must(err)
-	b.same("head", b.committed(), tree{"/f": "old"})
-	b.kill()
-	b.reads("/f", "half")
-	b.mv("/f", "/g")
-	b.lands()
-	b.holds(tree{"/g": "half"})
-}
-
-// An empty directory that was made in one layer and moved in the next.
-func TestEmptyDirMovesBetweenLayers(t *testing.T) {
-	b := newBench(t)
-	b.mkdir("/d/empty")
-	b.write("/d/f", "1")
-	b.Fail("Upload", clienttest.Before, 1, errOther)
-	if _, err := b.o.Commit(t.Context(), ""); err == nil {
-		t.Fatal("the commit succeeds")
-	}
-	b.mv("/d", "/e")
-	b.lands()
-	b.same("mount", b.mounted(), tree{"/e/": "", "/e/f": "1", "/e/empty/": ""})
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"pachfs/pachclient/clienttest"
 	"pachfs/staging"
 )
 
@@ -30,6 +31,7 @@ type model struct {
 	handles []*modelHandle
 	others  int  // commits by somebody else
 	landing bool // one may have been sent and not been heard of
+	busy    bool // one is under way
 	log     []string
 }
 
@@ -74,6 +76,14 @@ func TestModel(t *testing.T) {
 	for range steps {
 		m.step()
 		m.compare()
+	}
+	all := "\n" + strings.Join(m.log, "\n")
+	for _, what := range []string{"commit ends", "kill in this commit", "kill in a commit", "commit that fails", "foreign commit"} {
+		n := strings.Count(all, "\n"+what)
+		t.Logf("%4d × %s", n, what)
+		if n == 0 && steps >= 1500 {
+			t.Errorf("never tried: %s", what)
+		}
 	}
 }
 
@@ -204,10 +214,18 @@ func (m *model) step() {
 		}
 		m.must(err)
 		m.dirs[p] = true
-	case n < 94:
+	case m.busy: // what follows waits for the landing
+	case n < 91:
 		m.did("commit")
 		_, err := m.o.Commit(ctx, "")
 		m.must(err)
+	case n < 93:
+		m.commitAndGoOn()
+	case n < 94:
+		m.did("commit that fails")
+		m.Fail("Upload", clienttest.Before, 1, errOther)
+		m.o.Commit(ctx, "")
+		m.Heal()
 	case n < 96:
 		m.foreignCommit()
 	case n < 98:
@@ -224,6 +242,45 @@ func (m *model) step() {
 			m.closeHandle(0)
 		}
 	}
+}
+
+// commitAndGoOn is a landing with changes meanwhile, which some call of it
+// waits for; now and then it is killed there.
+func (m *model) commitAndGoOn() {
+	op := pick(m.rnd, []string{"Upload", "Walk", "Land", "Wait", "Annotate"})
+	g := m.stop(op)
+	l := m.begin("")
+	select {
+	case <-g.at:
+	case <-l.done:
+		m.did("commit without a call of %s", op)
+		m.OnCall(op, func() {})
+		m.must(l.err)
+		return
+	}
+	m.did("commit, and at %s:", op)
+	m.busy = true
+	for range 1 + m.rnd.IntN(8) {
+		m.step()
+		m.compare()
+	}
+	m.busy = false
+	if op == "Land" || m.rnd.IntN(3) > 0 {
+		m.did("commit ends")
+		close(g.open)
+		l.end()
+		return
+	}
+	m.did("kill in this commit")
+	dir, old := m.cp(), m.stage
+	for _, any := range calls {
+		m.Fail(any, clienttest.Before, -1, errKilled)
+	}
+	close(g.open)
+	<-l.done
+	m.handles, m.landing = nil, true
+	m.open(dir)
+	m.must(old.Close())
 }
 
 // killInCommit is a kill at one of the points of a landing.
