@@ -1,10 +1,12 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"pachfs/pachclient/pfspb/pfs"
 )
@@ -96,4 +98,36 @@ func BenchmarkPut(b *testing.B) {
 		ops[1].GetAddFile().Source.(*pfs.AddFile_Raw).Raw.Value[0]++ // a new first chunk
 		p.modify(head("images", "master"), ops...)
 	}
+}
+
+// BenchmarkMillion works in a repo of a million files, a thousand a directory:
+// one-file commits, and listings of one directory. What it took to put them there
+// is a metric.
+func BenchmarkMillion(b *testing.B) {
+	p := start(b, b.TempDir(), Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	defer cancel()
+	p.ctx = ctx
+	p.repo("images")
+	began := time.Now()
+	for d := range 1000 {
+		p.modify(head("images", "master"), manyFiles(fmt.Sprintf("/d%04d", d), 1000, "some bytes")...)
+	}
+	took := time.Since(began).Seconds()
+	b.Run("commit", func(b *testing.B) {
+		b.ReportMetric(took, "s/million")
+		for i := 0; b.Loop(); i++ {
+			p.modify(head("images", "master"), add(fmt.Sprintf("/d%04d/new%d", i%1000, i), "x"))
+		}
+	})
+	b.Run("list", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			stream, err := p.ListFile(p.ctx, &pfs.ListFileRequest{File: &pfs.File{Commit: head("images", "master"), Path: fmt.Sprintf("/d%04d", i%1000)}})
+			infos, err := all(stream, err)
+			p.ok(err)
+			if len(infos) < 1000 {
+				b.Fatalf("%d files", len(infos))
+			}
+		}
+	})
 }
