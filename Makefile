@@ -3,12 +3,12 @@ SHELL := /bin/bash
 export GOFLAGS := -buildvcs=false
 
 # Everything that needs no kernel in the loop; these run under the race detector.
-PURE := ./pachclient/... ./staging/... ./fs/... ./cmd/...
+PURE := ./pachclient/... ./staging/... ./fs/... ./cmd/pachfs/... ./cmd/internal/...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Wherever this checkout is, the binary it builds.
 BIN := bin/pachfs
 
-.PHONY: help build run demo check test lint race mount-tests packages clean
+.PHONY: help build run demo label-studio check test e2e lint race mount-tests packages clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ demo: packages $(BIN) ## the whole story by itself, step by step
 	@go build -o bin/demo ./cmd/demo
 	@bin/demo -story -pachfs $(BIN)
 
+label-studio: packages $(BIN) ## Label Studio on a mount, ready to log in (LS=1.20.0 PORT=8080 PACHD=grpc://… CONTEXT=…)
+	@go build -o bin/labelstudio ./cmd/labelstudio
+	@exec bin/labelstudio -pachfs $(BIN) -ls "$(LS)" -port $(or $(PORT),8080) -pachd "$(PACHD)" -context "$(CONTEXT)"
+
 check: lint ## format, vet, staticcheck and the fast tests: the inner loop
 	go test -short $(PURE)
 	go test ./test -run 'Floors|Fences|Words|Package|LongFiles|TopLevel|Errno'
@@ -40,6 +44,9 @@ lint:
 test: packages lint race mount-tests demo ## everything that must hold, on a fresh machine
 	@echo "make test: all rungs passed"
 
+e2e: packages ## a real Label Studio on a mount, over its API (LS=1.20.0 for that release)
+	LS=$(LS) go test -timeout 25m -count=1 -v ./cmd/labelstudio
+
 race:
 	go test -race -timeout 20m $(PURE)
 
@@ -48,7 +55,7 @@ mount-tests: $(BIN)
 
 # What the machine has to have: fuse3 to mount at all, the others for the tests.
 packages:
-	@./.ci/packages $(if $(filter run demo,$(MAKECMDGOALS)),fuse3,$$(cat test/packages.txt))
+	@./.ci/packages $(if $(filter run demo label-studio,$(MAKECMDGOALS)),fuse3,$$(cat test/packages.txt))
 
 clean: ## remove what was built and the sample data
 	rm -rf bin .run

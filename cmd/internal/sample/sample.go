@@ -13,6 +13,7 @@ import (
 	"io"
 	iofs "io/fs"
 	"math"
+	"strings"
 
 	"pachfs/pachclient"
 )
@@ -107,6 +108,28 @@ func Files() (map[string][]byte, error) {
 			return nil, fmt.Errorf("draw %s: %w", p.name, err)
 		}
 		out[p.name] = b
+	}
+	return out, nil
+}
+
+// Gallery draws twenty pictures: each of the five as it is, and closer, turned
+// and in other light.
+func Gallery() (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, p := range pictures {
+		for i := range 4 {
+			turn, zoom := float64(i)*math.Pi/7, 1-0.15*float64(i)
+			sin, cos := math.Sincos(turn)
+			b, err := draw(func(x, y float64) (r, g, b float64) {
+				r, g, b = p.paint(zoom*(x*cos-y*sin), zoom*(x*sin+y*cos))
+				light := [][3]float64{{r, g, b}, {g, r, b}, {b, g, r}, {r, b, g}}[i]
+				return light[0], light[1], light[2]
+			})
+			if err != nil {
+				return nil, fmt.Errorf("draw %s: %w", p.name, err)
+			}
+			out[fmt.Sprintf("%s-%d.png", strings.TrimSuffix(p.name, ".png"), i+1)] = b
+		}
 	}
 	return out, nil
 }
