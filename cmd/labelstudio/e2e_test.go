@@ -35,16 +35,12 @@ type story struct {
 	project int
 }
 
-// begin builds and starts what `make label-studio` starts; LS names the release.
-func begin(t *testing.T, dir string) *story {
+// begin starts what `make label-studio` starts; LS names the release.
+func begin(t *testing.T, bin, dir string, more ...string) *story {
 	t.Helper()
-	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin, "pachfs/cmd/pachfs", "pachfs/cmd/labelstudio")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	s := &story{t: t, mnt: filepath.Join(dir, "mnt"), done: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(bin, "labelstudio"), "-pachfs", filepath.Join(bin, "pachfs"), "-dir", dir, "-port", "0", "-ls", os.Getenv("LS"))
+	args := append([]string{"-pachfs", filepath.Join(bin, "pachfs"), "-dir", dir, "-port", "0", "-ls", os.Getenv("LS")}, more...)
+	s.cmd = exec.Command(filepath.Join(bin, "labelstudio"), args...)
 	s.cmd.Stderr = t.Output()
 	out, err := s.cmd.StdoutPipe()
 	must(t, err)
@@ -75,6 +71,17 @@ func begin(t *testing.T, dir string) *story {
 		t.Fatal("it does not come up")
 	}
 	return s
+}
+
+// build gives a directory with the binaries.
+func build(t *testing.T) string {
+	t.Helper()
+	bin := t.TempDir()
+	cmd := exec.Command("go", "build", "-o", bin, "pachfs/cmd/pachfs", "pachfs/cmd/labelstudio")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
 }
 
 // stop is Ctrl-C.
@@ -198,8 +205,8 @@ func (s *story) get(task labelstudio.Task, header, value string) (*http.Response
 // The user's story over the API of a real Label Studio, from the first picture
 // to the second commit, the end and the next run.
 func TestStory(t *testing.T) {
-	dir := t.TempDir()
-	s := begin(t, dir)
+	bin, dir := build(t), t.TempDir()
+	s := begin(t, bin, dir)
 	t.Run("tasks are the files", s.sourceFiles)
 	t.Run("pictures are served", s.pictures)
 	t.Run("bad paths", s.badPaths)
@@ -214,7 +221,7 @@ func TestStory(t *testing.T) {
 		t.Fatalf("it ended with %d", code)
 	}
 
-	again := begin(t, dir)
+	again := begin(t, bin, dir)
 	if again.project != s.project || len(again.tasks()) != 23 {
 		t.Errorf("the next run does not go on: project %d, was %d, %d tasks", again.project, s.project, len(again.tasks()))
 	}
