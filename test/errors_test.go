@@ -142,6 +142,19 @@ func TestErrorsDeadMount(t *testing.T) {
 	}
 }
 
+// A mount that died a moment ago, and that the kernel still remembers the
+// attributes of, is taken away by the next one.
+func TestErrorsDeadMountRemembered(t *testing.T) {
+	s := harness.Serve(t)
+	m := s.Mount(t)
+	_, err := os.Stat(m.Dir)
+	ok(t, err)
+	m.Proc.Kill(t)
+	again := m.Again(t)
+	_, err = os.ReadDir(again.Dir)
+	ok(t, err)
+}
+
 // Another cluster behind the address: refused, and what is staged is kept.
 func TestErrorsOtherCluster(t *testing.T) {
 	s, other := harness.ServeOwn(t), harness.ServeOwn(t)

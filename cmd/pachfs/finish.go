@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 
@@ -81,7 +80,8 @@ func (d *daemon) detach() {
 
 // left says whether the directory still answers as the mount of a process that is no more.
 func (d *daemon) left() (bool, error) {
-	_, err := os.Lstat(d.mountpoint + "/.")
+	var st syscall.Statfs_t // not stat, which the kernel may remember
+	err := syscall.Statfs(d.mountpoint, &st)
 	if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
 		return true, nil
 	}

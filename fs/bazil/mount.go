@@ -172,12 +172,13 @@ func clearDead(dir string, log *slog.Logger) error {
 }
 
 // dead says whether nobody serves the mount any more. One that does not answer
-// is not dead.
+// is not dead. It is statfs that asks: the kernel remembers attributes, and would
+// answer a stat for a process that is gone.
 func dead(dir string) bool {
 	answer := make(chan error, 1)
 	go func() {
-		_, err := os.Lstat(dir + "/.")
-		answer <- err
+		var st syscall.Statfs_t
+		answer <- syscall.Statfs(dir, &st)
 	}()
 	select {
 	case err := <-answer:
