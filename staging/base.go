@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"time"
 
 	"pachfs/pachclient"
@@ -101,20 +103,20 @@ func (b *base) stat(ctx context.Context, p string) (Info, error) {
 // list gives the children of a directory of the base.
 func (b *base) list(ctx context.Context, p string) ([]Info, error) {
 	var out []Info
-	seen := map[string]bool{}
-	extra := b.res != nil && b.res.hasDirs()
+	var empty map[string]bool // remembered, where the commit has nothing
+	if b.res != nil && b.res.hasDirs() {
+		empty = b.res.dirsIn(p)
+	}
 	err := b.r.List(ctx, p, func(fi pachclient.FileInfo) error {
-		if extra && fi.Dir {
-			seen[path.Base(fi.Path)] = true
+		if len(empty) > 0 {
+			delete(empty, path.Base(fi.Path))
 		}
 		out = append(out, b.describe(fi))
 		return nil
 	})
-	if err == nil && extra {
-		for _, name := range b.res.dirsIn(p) {
-			if !seen[name] {
-				out = append(out, b.describe(pachclient.FileInfo{Path: join(p, name), Dir: true}))
-			}
+	if err == nil {
+		for _, name := range slices.Sorted(maps.Keys(empty)) {
+			out = append(out, b.describe(pachclient.FileInfo{Path: join(p, name), Dir: true}))
 		}
 	}
 	return out, err

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
+	"slices"
 	"time"
 
 	"pachfs/pachclient"
@@ -18,6 +18,11 @@ import (
 //
 // The steps are those of docs/DESIGN.md, "Landing"; each is a function here.
 func (o *Overlay) Commit(ctx context.Context, message string) (pachclient.Commit, error) {
+	return o.CommitBy(ctx, message, o.opts.OnConflict)
+}
+
+// CommitBy is Commit with a policy of its own for paths that others changed.
+func (o *Overlay) CommitBy(ctx context.Context, message string, p Policy) (pachclient.Commit, error) {
 	if o.dir == "" {
 		return pachclient.Commit{}, nil
 	}
@@ -36,7 +41,7 @@ func (o *Overlay) Commit(ctx context.Context, message string) (pachclient.Commit
 	o.stage.done.Add(1)
 	go func() {
 		defer o.stage.done.Done()
-		c, err := o.commit(message)
+		c, err := o.commit(message, p)
 		o.landing <- struct{}{}
 		done <- result{c, err}
 	}()
@@ -49,7 +54,7 @@ func (o *Overlay) Commit(ctx context.Context, message string) (pachclient.Commit
 }
 
 // commit is Commit, with the landing token.
-func (o *Overlay) commit(message string) (pachclient.Commit, error) {
+func (o *Overlay) commit(message string, p Policy) (pachclient.Commit, error) {
 	w := newWatchdog(o.opts.CommitTimeout, o.closing)
 	defer w.stop()
 	o.setCommitting(true)
@@ -61,7 +66,7 @@ func (o *Overlay) commit(message string) (pachclient.Commit, error) {
 	}
 	var c pachclient.Commit
 	if err == nil {
-		c, err = o.land(w)
+		c, err = o.land(w, p)
 	}
 	if err != nil {
 		err = fmt.Errorf("commit %s: %w", o.branch, w.explain(err))
@@ -118,7 +123,7 @@ func (w *watchdog) explain(err error) error {
 
 // land brings all sealed layers into Pachyderm: those whose change was sent
 // already by finding out what became of it, the rest as one commit.
-func (o *Overlay) land(w *watchdog) (pachclient.Commit, error) {
+func (o *Overlay) land(w *watchdog, p Policy) (pachclient.Commit, error) {
 	if err := o.checkCluster(w); err != nil {
 		return pachclient.Commit{}, err
 	}
@@ -128,7 +133,7 @@ func (o *Overlay) land(w *watchdog) (pachclient.Commit, error) {
 		if top < 0 {
 			return last, nil
 		}
-		l := &attempt{o: o, w: w, top: top, layer: o.layers[top]}
+		l := &attempt{o: o, w: w, top: top, layer: o.layers[top], onConflict: p}
 		var c pachclient.Commit
 		var err error
 		if outstanding {
@@ -211,6 +216,10 @@ type attempt struct {
 	set   pachclient.FileSet
 	want  *want
 	head  CommitInfo // the one that was checked
+
+	onConflict Policy
+	overruled  []string // changes of others that ours lies over, by policy
+	cleared    []string // deletes that make room for that
 }
 
 // note appends a record about the landing, and makes it durable.
@@ -226,15 +235,15 @@ func (a *attempt) note(r record) error {
 
 // run lands a change that was never sent, or surely did not happen.
 func (a *attempt) run() (pachclient.Commit, error) {
-	err := a.o.retry(a.w, func() (err error) {
-		a.delta, err = a.o.delta(a.w.ctx, a.top)
-		return err
-	})
-	if err != nil {
-		return pachclient.Commit{}, err
-	}
 	for {
-		if err := a.o.retry(a.w, a.upload); err != nil {
+		err := a.o.retry(a.w, func() (err error) {
+			a.delta, err = a.o.delta(a.w.ctx, a.top)
+			return err
+		})
+		if err == nil {
+			err = a.o.retry(a.w, a.upload)
+		}
+		if err != nil {
 			return pachclient.Commit{}, err
 		}
 		c, err := a.send()
@@ -294,7 +303,7 @@ func (a *attempt) send() (pachclient.Commit, error) {
 		return pachclient.Commit{}, err
 	}
 	ctx, cancel := context.WithDeadline(a.w.ctx, deadline)
-	err = a.o.client.Land(ctx, a.o.branch, a.set, a.delta.deletes)
+	err = a.o.client.Land(ctx, a.o.branch, a.set, slices.Concat(a.delta.deletes, a.cleared))
 	cancel()
 	if err != nil && !passing(err) && !errors.Is(err, context.Canceled) {
 		return pachclient.Commit{}, a.refused(err)
@@ -408,39 +417,11 @@ func (a *attempt) check() (done bool, err error) {
 		return true, a.finish(a.head)
 	}
 	a.w.kick()
-	if conflicts, err := a.conflicts(); err != nil || len(conflicts) > 0 {
-		if err == nil {
-			err = fmt.Errorf("%w: %s", ErrConflict, shorten(conflicts))
-		}
-		return false, err
+	theirs, err := a.conflicts()
+	if err == nil && len(theirs) > 0 {
+		err = a.settleConflicts(theirs)
 	}
-	return false, nil
-}
-
-// conflicts lists the staged paths that others changed since the base.
-func (a *attempt) conflicts() ([]string, error) {
-	base := a.o.Base().Commit
-	a.o.mu.RLock()
-	found := a.o.pinned(a.top + 1)
-	a.o.mu.RUnlock()
-	if !a.head.Commit.Same(base) {
-		var theirs map[string]pachclient.Diff
-		err := a.o.retry(a.w, func() (err error) {
-			theirs, err = diffFiles(a.w.ctx, a.o.client, base, a.head.Commit)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		ours := newPathSet(a.delta.paths())
-		for p := range theirs {
-			if ours.overlaps(p) {
-				found = append(found, p)
-			}
-		}
-	}
-	a.o.setConflicts(found)
-	return found, nil
+	return false, err
 }
 
 // steadyHead gives the newest good commit, when nobody holds the head open and
@@ -465,13 +446,4 @@ func (o *Overlay) steadyHead(ctx context.Context) (CommitInfo, error) {
 		}
 	}
 	return o.client.Head(ctx, o.branch)
-}
-
-// shorten lists the first few paths.
-func shorten(paths []string) string {
-	const most = 10
-	if len(paths) > most {
-		return strings.Join(paths[:most], " ") + fmt.Sprintf(" and %d more", len(paths)-most)
-	}
-	return strings.Join(paths, " ")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -43,28 +44,45 @@ func TestOthersElsewhere(t *testing.T) {
 	}
 }
 
+// What is staged over conflictStart, what others do meanwhile, and what that
+// comes to. /other is staged too, and stands in no one's way.
+var conflictStart = tree{"/a": "a", "/d/1": "d1", "/d/2": "d2"}
+
+var conflictCases = []struct {
+	name  string
+	stage func(b *bench)
+	them  tree
+	gone  []string
+	paths []string // in conflict
+	ours  tree     // what lands with Ours, /other apart
+}{
+	{"both changed", func(b *bench) { b.write("/a", "mine") }, tree{"/a": "theirs"}, nil, []string{"/a"},
+		tree{"/a": "mine", "/d/1": "d1", "/d/2": "d2"}},
+	{"both created", func(b *bench) { b.write("/n", "mine") }, tree{"/n": "theirs"}, nil, []string{"/n"},
+		tree{"/a": "a", "/n": "mine", "/d/1": "d1", "/d/2": "d2"}},
+	{"changed, they deleted", func(b *bench) { b.write("/a", "mine") }, nil, []string{"/a"}, []string{"/a"},
+		tree{"/a": "mine", "/d/1": "d1", "/d/2": "d2"}},
+	{"deleted, they changed", func(b *bench) { b.rm("/a") }, tree{"/a": "theirs"}, nil, []string{"/a"},
+		tree{"/d/1": "d1", "/d/2": "d2"}},
+	{"directory deleted, they added", func(b *bench) { b.rmAll("/d") }, tree{"/d/n": "theirs"}, nil, []string{"/d/n"},
+		tree{"/a": "a"}},
+	{"directory moved, they changed", func(b *bench) { b.mv("/d", "/e") }, tree{"/d/1": "theirs"}, nil, []string{"/d/1"},
+		tree{"/a": "a", "/e/1": "d1", "/e/2": "d2"}},
+	{"file moved, they made its name", func(b *bench) { b.mv("/a", "/n") }, tree{"/n": "theirs"}, nil, []string{"/n"},
+		tree{"/n": "a", "/d/1": "d1", "/d/2": "d2"}},
+	{"file where they made a directory", func(b *bench) { b.write("/n", "mine") }, tree{"/n/x": "theirs"}, nil, []string{"/n/x"},
+		tree{"/a": "a", "/n": "mine", "/d/1": "d1", "/d/2": "d2"}},
+	{"directory where they made a file", func(b *bench) { b.write("/n/x", "mine") }, tree{"/n": "theirs"}, nil, []string{"/n"},
+		tree{"/a": "a", "/n/x": "mine", "/d/1": "d1", "/d/2": "d2"}},
+}
+
 // Whoever touched a path that is staged here is not overwritten: the commit
 // fails and names the paths, everything stays staged, and a discard resolves it.
 func TestConflict(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		stage func(b *bench)
-		them  tree
-		gone  []string
-		paths []string
-	}{
-		{"both changed", func(b *bench) { b.write("/a", "mine") }, tree{"/a": "theirs"}, nil, []string{"/a"}},
-		{"both created", func(b *bench) { b.write("/n", "mine") }, tree{"/n": "theirs"}, nil, []string{"/n"}},
-		{"changed, they deleted", func(b *bench) { b.write("/a", "mine") }, nil, []string{"/a"}, []string{"/a"}},
-		{"deleted, they changed", func(b *bench) { b.rm("/a") }, tree{"/a": "theirs"}, nil, []string{"/a"}},
-		{"directory deleted, they added", func(b *bench) { b.rmAll("/d") }, tree{"/d/n": "theirs"}, nil, []string{"/d/n"}},
-		{"directory moved, they changed", func(b *bench) { b.mv("/d", "/e") }, tree{"/d/1": "theirs"}, nil, []string{"/d/1"}},
-		{"file where they made a directory", func(b *bench) { b.write("/n", "mine") }, tree{"/n/x": "theirs"}, nil, []string{"/n/x"}},
-	} {
+	for _, c := range conflictCases {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t)
-			start := tree{"/a": "a", "/d/1": "d1", "/d/2": "d2"}
-			b.follows(b.foreign(start))
+			b.follows(b.foreign(conflictStart))
 			c.stage(b)
 			b.write("/other", "mine")
 			shown := b.mounted()
@@ -97,6 +115,48 @@ func TestConflict(t *testing.T) {
 			theirs["/other"] = "mine"
 			b.holds(theirs)
 		})
+	}
+}
+
+// With a policy the commit lands: what is staged is laid over what others did,
+// and named with the commit where theirs stays readable; or it is given up where
+// others did something, a rename as a whole, and the rest lands.
+func TestOnConflict(t *testing.T) {
+	for _, c := range conflictCases {
+		for _, policy := range []staging.Policy{staging.Ours, staging.Theirs} {
+			t.Run(c.name+", "+string(policy), func(t *testing.T) {
+				b := newBench(t)
+				b.follows(b.foreign(conflictStart))
+				c.stage(b)
+				b.write("/other", "mine")
+				theirs := b.foreign(c.them, c.gone...)
+				want := c.ours
+				if policy == staging.Theirs {
+					want = b.committed()
+				}
+				n := len(b.ids())
+				_, err := b.o.Commit(t.Context(), "") // by default it fails
+				b.is(err, staging.ErrConflict)
+				_, err = b.o.CommitBy(t.Context(), "", policy)
+				b.must(err)
+				b.clean()
+				if got := len(b.ids()) - n; got != 1 {
+					t.Fatalf("%d commits", got)
+				}
+				want = maps.Clone(want)
+				want["/other"] = "mine"
+				b.holds(want)
+				over := []staging.Overwritten{}
+				if policy == staging.Ours {
+					over = append(over, staging.Overwritten{Path: c.paths[0], Commit: theirs.ID})
+				}
+				if st := b.o.Status(); !slices.Equal(st.Overwritten, over) || len(st.Conflicts) != 0 {
+					t.Errorf("overwritten %v, want %v; conflicts %v", st.Overwritten, over, st.Conflicts)
+				}
+				b.reopen()
+				b.holds(want)
+			})
+		}
 	}
 }
 

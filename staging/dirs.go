@@ -52,7 +52,7 @@ func (n *node) keepsDir() bool {
 	return files == 0 && (n.made || gone > 0)
 }
 
-// A move is a directory that a layer shows elsewhere.
+// A move is a directory or a file that a layer shows elsewhere.
 type move struct{ from, to string }
 
 func (l *layer) moves() []move {
@@ -60,6 +60,16 @@ func (l *layer) moves() []move {
 	l.root.walk(func(n *node) {
 		if n.kind == dirNode && n.lower != "" && !n.inPlace() {
 			out = append(out, move{n.lower, n.path()})
+		}
+	})
+	return out
+}
+
+func (l *layer) movedFiles() []move {
+	var out []move
+	l.root.walk(func(n *node) {
+		if n.kind == fileNode && n.file.moved {
+			out = append(out, move{n.file.lowerPath, n.path()})
 		}
 	})
 	return out

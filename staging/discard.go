@@ -56,12 +56,20 @@ func (o *Overlay) discard(paths []string, changed *[]string) error {
 		if !found && p != "/" {
 			return fmt.Errorf("discard %s: nothing is staged there: %w", p, errNotExist(p))
 		}
-		for _, l := range o.layers {
-			if err := l.log(&o.files, record{Op: opDiscard, Path: p}); err != nil {
-				return err
-			}
+		if err := o.forget(p); err != nil {
+			return err
 		}
 	}
 	o.setConflicts(o.pinned(len(o.layers)))
+	return nil
+}
+
+// forget takes what every layer says at p and below it out. Called with mu held.
+func (o *Overlay) forget(p string) error {
+	for _, l := range o.layers {
+		if err := l.log(&o.files, record{Op: opDiscard, Path: p}); err != nil {
+			return err
+		}
+	}
 	return nil
 }

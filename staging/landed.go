@@ -75,8 +75,15 @@ func (a *attempt) annotate(c pachclient.Commit) error {
 
 // reportOverwritten is step 6: when somebody's commit came between the check
 // and ours, it is looked at after the fact, and named if ours lies on its paths.
+// So are those that ours was laid over by policy.
 func (a *attempt) reportOverwritten(info CommitInfo, ours bool) {
-	if !ours || info.Parent.ID == a.head.Commit.ID {
+	if !ours {
+		return
+	}
+	for _, p := range a.overruled {
+		a.o.addOverwritten(p, a.head.Commit)
+	}
+	if info.Parent.ID == a.head.Commit.ID {
 		return
 	}
 	theirs, err := diffFiles(a.w.ctx, a.o.client, a.head.Commit, info.Parent)
@@ -243,7 +250,8 @@ func (o *Overlay) dropLayers(layers []*layer) {
 			o.files.forget(n.file)
 		})
 	}
-	if err := o.sweep(); err != nil {
+	// The journals first, for good: they speak of the contents.
+	if err := errors.Join(o.d.SyncDir(o.dir), o.sweep()); err != nil {
 		o.log.Error("can't remove what has landed", "err", err)
 	}
 }

@@ -31,10 +31,10 @@ func (s pathSet) covers(p string) bool {
 }
 
 // overlaps says whether p, something above it or something below it is in the set.
-func (s pathSet) overlaps(p string) bool {
-	if s.covers(p) {
-		return true
-	}
+func (s pathSet) overlaps(p string) bool { return s.covers(p) || s.reachesBelow(p) }
+
+// reachesBelow says whether something below p is in the set.
+func (s pathSet) reachesBelow(p string) bool {
 	prefix := strings.TrimSuffix(p, "/") + "/"
 	i := sort.SearchStrings(s.sorted, prefix)
 	return i < len(s.sorted) && strings.HasPrefix(s.sorted[i], prefix)

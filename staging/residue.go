@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -107,7 +106,7 @@ func (r *residue) hasDir(p string) bool {
 }
 
 // dirsIn gives the names of the remembered directories right below p.
-func (r *residue) dirsIn(p string) []string {
+func (r *residue) dirsIn(p string) map[string]bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	prefix := strings.TrimSuffix(p, "/") + "/"
@@ -118,12 +117,7 @@ func (r *residue) dirsIn(p string) []string {
 			names[name] = true
 		}
 	}
-	out := make([]string, 0, len(names))
-	for name := range names {
-		out = append(out, name)
-	}
-	sort.Strings(out)
-	return out
+	return names
 }
 
 func timeKey(p string) []byte {

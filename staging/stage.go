@@ -29,6 +29,8 @@ type Options struct {
 
 	ReadOnly func(b pachclient.Branch) bool // branches where nothing may be staged; nil: none
 
+	OnConflict Policy // what a commit does where somebody else changed a staged path; "": Fail
+
 	SyncAfter     time.Duration // closed files and journals are on disk that long after their last change; 0: 5 s
 	CommitTimeout time.Duration // a commit fails after that long without progress; 0: 60 s
 	LandTimeout   time.Duration // the deadline of the call that makes the commit; 0: 30 s
@@ -48,6 +50,9 @@ func (o *Options) defaults() {
 	set(&o.SyncAfter, 5*time.Second)
 	set(&o.CommitTimeout, time.Minute)
 	set(&o.LandTimeout, 30*time.Second)
+	if o.OnConflict == "" {
+		o.OnConflict = Fail
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -273,6 +278,9 @@ func (s *Stage) Close() error {
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }
+
+// OnConflict is the policy of a commit that names none.
+func (s *Stage) OnConflict() Policy { return s.opts.OnConflict }
 
 // Dir is the state directory.
 func (s *Stage) Dir() string { return s.dir }

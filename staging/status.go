@@ -70,7 +70,8 @@ type LastError struct {
 }
 
 // Overwritten names a path that a commit of ours lies on though somebody else
-// changed it in the same instant. Its bytes are readable in Commit.
+// changed it: in the same instant, or before and the policy is Ours. Their bytes
+// are readable in Commit.
 type Overwritten struct {
 	Path   string `json:"path"`
 	Commit string `json:"commit"`
@@ -317,7 +318,7 @@ func (o *Overlay) conflicted() bool {
 }
 
 func (o *Overlay) addOverwritten(p string, c pachclient.Commit) {
-	o.log.Warn("a commit of somebody else came in the same instant; ours lies on it", "path", p, "commit", c.ID)
+	o.log.Warn("our commit lies over a change of somebody else", "path", p, "commit", c.ID)
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
 	o.progress.over = append(o.progress.over, Overwritten{p, c.ID})

@@ -157,6 +157,40 @@ func TestTwoConflict(t *testing.T) {
 	same(t, "landed", s.Peer.Tree(t, ref, ""), map[string]string{"/x": "theirs", "/y": "theirs", "/d/f": "f", "/free": "mine too"})
 }
 
+// A policy decides a conflict: of the mount, for touch and unmount, or of one
+// commit (promise 6).
+func TestTwoOnConflict(t *testing.T) {
+	s := harness.Serve(t)
+	ref := s.Ref("a@master")
+	s.Peer.Create(t, s.Ref("a"))
+	s.Peer.PutWait(t, ref, map[string]string{"/x": "x", "/y": "y"})
+	m := s.Mount(t, "--on-conflict", "ours")
+	write(t, m.Path(ref, "x"), "mine")
+	theirs := s.Peer.PutWait(t, ref, map[string]string{"/x": "theirs"})
+	harness.Eventually(t, 10*time.Second, "state is conflict", func() bool { return m.Status(t, ref).State == "conflict" })
+	commit(t, m, ref)
+	same(t, "ours", s.Peer.Tree(t, ref, ""), map[string]string{"/x": "mine", "/y": "y"})
+	if b := read(t, m.Path(ref, ".status")); !strings.Contains(b, `"overwritten":[{"path":"/x","commit":"`+theirs+`"}]`) {
+		t.Errorf("the status names nobody: %s", b)
+	}
+	write(t, m.Path(ref, "x"), "mine again")
+	write(t, m.Path(ref, "y"), "mine too")
+	s.Peer.PutWait(t, ref, map[string]string{"/x": "theirs again"})
+	if r := harness.Pachfs(t, "commit", "--on-conflict", "maybe", m.Path(ref)); r.Code != 2 || !strings.Contains(r.Err, "maybe") {
+		t.Errorf("a policy that is none: %v", r)
+	}
+	if r := harness.Pachfs(t, "commit", "--on-conflict", "theirs", m.Path(ref)); r.Code != 0 {
+		t.Errorf("pachfs commit --on-conflict theirs: %v", r)
+	}
+	want := map[string]string{"/x": "theirs again", "/y": "mine too"}
+	same(t, "theirs", s.Peer.Tree(t, ref, ""), want)
+	for p, content := range want {
+		if got := read(t, m.Path(ref, p)); got != content {
+			t.Errorf("%s reads %q on the mount, want %q", p, got, content)
+		}
+	}
+}
+
 // Two mounts write different files: both land, and each sees all.
 func TestTwoWriters(t *testing.T) {
 	s := harness.Serve(t)

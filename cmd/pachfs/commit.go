@@ -9,8 +9,11 @@ import (
 	"pachfs/cmd/internal/control"
 )
 
+// onConflictHelp explains the policies, for mount and commit.
+const onConflictHelp = "where somebody else changed a staged path: fail; ours (lay ours over theirs); or theirs (give ours up and land the rest)"
+
 func newCommit(s streams) *cobra.Command {
-	var message string
+	var message, onConflict string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "commit [-m MESSAGE] [PATH | repo@branch]",
@@ -18,7 +21,8 @@ func newCommit(s streams) *cobra.Command {
 		Long: `Lands the branch that PATH lies in or that is named; the root of a mount stands
 for all its branches. Prints the commit of each branch that got one. Status 3:
 it could not land and stays staged; 4: somebody else changed the same paths
-(pachfs status names them).`,
+(pachfs status names them): --on-conflict decides, or pachfs discard gives up
+single paths.`,
 		Example: "  pachfs commit -m 'ten labels' labels@master\n  cd /mnt/pach/labels@master && pachfs commit",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -26,7 +30,7 @@ it could not land and stays staged; 4: somebody else changed the same paths
 			if err != nil {
 				return err
 			}
-			made, err := t.client.Commit(c.Context(), control.CommitRequest{Branch: t.branch, Message: message})
+			made, err := t.client.Commit(c.Context(), control.CommitRequest{Branch: t.branch, Message: message, OnConflict: onConflict})
 			if err != nil {
 				return err
 			}
@@ -50,6 +54,7 @@ it could not land and stays staged; 4: somebody else changed the same paths
 		},
 	}
 	c.Flags().StringVarP(&message, "message", "m", "", "the commit's message")
+	c.Flags().StringVar(&onConflict, "on-conflict", "", onConflictHelp+" (default: what the mount was told)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print {branch: commit id}")
 	return c
 }

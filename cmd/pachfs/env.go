@@ -123,7 +123,7 @@ type mountFlags struct {
 	serverFlags
 	state, cacheDir                  string
 	cacheSize, memory                size
-	only, writable                   string
+	only, writable, onConflict       string
 	readOnly, allowOther             bool
 	uid, gid                         uint32
 	umask                            string
@@ -141,6 +141,7 @@ func (f *mountFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.memory, "memory", "how much memory listings and streams may take")
 	flags.StringVar(&f.only, "only", "", "mount only these branches: images@master,labels@*")
 	flags.StringVar(&f.writable, "writable", "", "let only these branches be written: labels@*")
+	flags.StringVar(&f.onConflict, "on-conflict", string(staging.Fail), onConflictHelp)
 	flags.BoolVar(&f.readOnly, "read-only", false, "let nothing be written")
 	flags.BoolVar(&f.allowOther, "allow-other", false, "let other users in (needs user_allow_other in /etc/fuse.conf, or root)")
 	flags.Uint32Var(&f.uid, "uid", uint32(os.Geteuid()), "owner of what nobody made here")
@@ -176,6 +177,10 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	if err != nil {
 		return nil, err
 	}
+	policy, err := staging.ParsePolicy(f.onConflict)
+	if err != nil {
+		return nil, usage("--on-conflict: %w", err)
+	}
 	p = &parts{}
 	defer func() {
 		if err != nil {
@@ -202,7 +207,7 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	p.stage, err = staging.Open(f.state, staging.Options{
 		Client: p.cache, Deployment: who.Deployment, Host: host, Logger: log,
 		ReadOnly:  func(b pachclient.Branch) bool { return f.readOnly || !writable(b) },
-		SyncAfter: f.sync, CommitTimeout: f.commitTimeout,
+		OnConflict: policy, SyncAfter: f.sync, CommitTimeout: f.commitTimeout,
 		Changed: func(b pachclient.Branch, paths []string) { p.tree.Changed(b, paths) },
 	})
 	if err != nil {

@@ -6,7 +6,8 @@
 //	GET  /v1/status                          {"mountpoint", "server", "state_dir", "pid", "branches": [Status, …]}
 //	GET  /v1/diff?branch=repo@branch         [{"op": "+", "path": "/a"}, …]
 //	GET  /v1/log?branch=repo@branch          [LogEntry, …], newest first
-//	POST /v1/commit   {"branch", "message"}  {"branch": "commit id", …}; no branch: all that have changes
+//	POST /v1/commit   {"branch", "message",  {"branch": "commit id", …}; no branch: all that have changes
+//	                   "on_conflict"}        "fail", "ours" or "theirs"; none: as the mount was told
 //	POST /v1/discard  {"branch", "paths"}    no paths: everything
 //	POST /v1/stop                            unmounts, lands, and answers with the daemon's exit status
 //

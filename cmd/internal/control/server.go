@@ -152,10 +152,16 @@ func (s *Server) commit(r *http.Request) (Commits, error) {
 			}
 		}
 	}
+	policy := s.Stage.OnConflict()
+	if req.OnConflict != "" {
+		if policy, err = staging.ParsePolicy(req.OnConflict); err != nil {
+			return nil, &Error{"on_conflict: " + err.Error(), ExitUsage}
+		}
+	}
 	out := Commits{}
 	var errs []error
 	for _, o := range overlays {
-		c, err := o.Commit(r.Context(), req.Message)
+		c, err := o.CommitBy(r.Context(), req.Message, policy)
 		out[o.Branch().String()] = c.ID
 		errs = append(errs, err)
 	}

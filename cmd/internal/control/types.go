@@ -56,8 +56,9 @@ type Info struct {
 
 // A CommitRequest asks to land a branch, or all of them.
 type CommitRequest struct {
-	Branch  string `json:"branch,omitempty"`
-	Message string `json:"message,omitempty"`
+	Branch     string `json:"branch,omitempty"`
+	Message    string `json:"message,omitempty"`
+	OnConflict string `json:"on_conflict,omitempty"` // a staging.Policy; none: the mount's
 }
 
 // Commits says which commit each branch got; "" where nothing made a difference.

@@ -1,0 +1,156 @@
+package staging
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"pachfs/pachclient"
+)
+
+// A Policy says what becomes of a staged path that somebody else changed.
+type Policy string
+
+// The policies. The zero Policy is Fail.
+const (
+	Fail   Policy = "fail"   // the commit fails with ErrConflict and everything stays staged
+	Ours   Policy = "ours"   // ours is laid over theirs, whose bytes stay readable in their commit
+	Theirs Policy = "theirs" // ours is discarded, and the rest lands
+)
+
+// ParsePolicy reads a policy's name; "" is Fail.
+func ParsePolicy(s string) (Policy, error) {
+	switch p := Policy(s); p {
+	case "":
+		return Fail, nil
+	case Fail, Ours, Theirs:
+		return p, nil
+	}
+	return "", fmt.Errorf("%q is none of %s, %s and %s", s, Fail, Ours, Theirs)
+}
+
+// conflicts lists the staged paths that others changed since the base.
+func (a *attempt) conflicts() ([]string, error) {
+	base := a.o.Base().Commit
+	a.o.mu.RLock()
+	found := a.o.pinned(a.top + 1)
+	a.o.mu.RUnlock()
+	if !a.head.Commit.Same(base) {
+		var theirs map[string]pachclient.Diff
+		err := a.o.retry(a.w, func() (err error) {
+			theirs, err = diffFiles(a.w.ctx, a.o.client, base, a.head.Commit)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		ours := newPathSet(a.delta.paths())
+		for p := range theirs {
+			if ours.overlaps(p) {
+				found = append(found, p)
+			}
+		}
+	}
+	a.o.setConflicts(found)
+	return found, nil
+}
+
+// settleConflicts applies the policy to paths that others changed. errAgain:
+// what is staged is less now.
+func (a *attempt) settleConflicts(theirs []string) error {
+	switch a.onConflict {
+	case Ours:
+		a.overruled = theirs
+		return a.o.retry(a.w, func() error { return a.clear(theirs) })
+	case Theirs:
+		a.o.log.Warn("giving up what is staged where somebody else changed it", "paths", shorten(theirs), "commit", a.head.Commit.ID)
+		return a.giveUp(theirs)
+	}
+	return fmt.Errorf("%w: %s", ErrConflict, shorten(theirs))
+}
+
+// clear makes room for files of ours where the head has a file above one of
+// them, or a directory in its place: the server takes no path that is both.
+func (a *attempt) clear(theirs []string) error {
+	files := make([]string, 0, len(a.want.files))
+	for p := range a.want.files {
+		files = append(files, p)
+	}
+	ours, head := newPathSet(files), a.o.client.At(a.head.Commit)
+	a.cleared = nil
+	for _, p := range theirs {
+		fi, err := statOrNone(a.w.ctx, head, p)
+		if err != nil {
+			return err
+		}
+		if fi.Path == "" || fi.Dir {
+			continue
+		}
+		if ours.reachesBelow(p) {
+			a.cleared = append(a.cleared, p)
+		}
+		for dir, _ := split(p); dir != "/"; dir, _ = split(dir) {
+			if ours.exact[dir] {
+				a.cleared = append(a.cleared, dir+"/")
+			}
+		}
+	}
+	return nil
+}
+
+// giveUp discards what is staged on the paths of others. A rename has two
+// ends: it goes as a whole, or half of it would be a loss.
+func (a *attempt) giveUp(theirs []string) error {
+	o := a.o
+	var err error
+	o.mu.Lock()
+	paths := o.touching(theirs)
+	for _, p := range paths {
+		err = errors.Join(err, o.forget(p))
+	}
+	o.setConflicts(o.pinned(len(o.layers)))
+	o.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	o.opts.Changed(o.branch, paths)
+	a.want = nil
+	return errAgain
+}
+
+// touching lists these paths with the staged ones that overlap them, and the
+// other ends of their renames. Called with mu held.
+func (o *Overlay) touching(theirs []string) []string {
+	found := newPathSet(append([]string(nil), theirs...))
+	for grown := true; grown; {
+		grown = false
+		add := func(p string) {
+			if !found.exact[p] {
+				found, grown = newPathSet(append(found.sorted, p)), true
+			}
+		}
+		for _, p := range o.stagedPaths(len(o.layers), false) {
+			if found.overlaps(p) {
+				add(p)
+			}
+		}
+		for _, l := range o.layers {
+			for _, m := range append(l.moves(), l.movedFiles()...) {
+				if found.overlaps(m.from) || found.overlaps(m.to) {
+					add(m.from)
+					add(m.to)
+				}
+			}
+		}
+	}
+	return found.sorted
+}
+
+// shorten lists the first few paths.
+func shorten(paths []string) string {
+	const most = 10
+	if len(paths) > most {
+		return strings.Join(paths[:most], " ") + fmt.Sprintf(" and %d more", len(paths)-most)
+	}
+	return strings.Join(paths, " ")
+}
