@@ -59,7 +59,11 @@ func (o *Overlay) commit(message string, p Policy) (pachclient.Commit, error) {
 	defer w.stop()
 	o.setCommitting(true)
 	defer o.setCommitting(false)
-	some, err := o.seal(message)
+	err := o.tryKept(w, p)
+	some := false
+	if err == nil {
+		some, err = o.seal(message)
+	}
 	if err == nil && !some {
 		o.setResult(pachclient.Commit{}, nil)
 		return pachclient.Commit{}, nil
@@ -133,7 +137,7 @@ func (o *Overlay) land(w *watchdog, p Policy) (pachclient.Commit, error) {
 		if top < 0 {
 			return last, nil
 		}
-		l := &attempt{o: o, w: w, top: top, layer: o.layers[top], onConflict: p}
+		l := o.attempt(w, top, p)
 		var c pachclient.Commit
 		var err error
 		if outstanding {
@@ -148,6 +152,32 @@ func (o *Overlay) land(w *watchdog, p Policy) (pachclient.Commit, error) {
 			last = c
 		}
 	}
+}
+
+// tryKept looks whether what an earlier commit could not land can land now,
+// before one more layer comes on top of it: however often a commit fails, the
+// layers don't pile up. A set that was uploaded tells; without one it is the
+// server that has to answer.
+func (o *Overlay) tryKept(w *watchdog, p Policy) error {
+	top, outstanding := o.next()
+	if top < 0 || outstanding {
+		return nil
+	}
+	if err := o.checkCluster(w); err != nil {
+		return err
+	}
+	a := o.attempt(w, top, p)
+	if a.layer.uploaded == "" {
+		return nil
+	}
+	err := a.prepare()
+	if err == nil {
+		_, err = a.check()
+	}
+	if errors.Is(err, errAgain) {
+		return nil
+	}
+	return err
 }
 
 // checkCluster refuses to land on another Pachyderm than the one that the
@@ -222,6 +252,12 @@ type attempt struct {
 	cleared    []string // deletes that make room for that
 }
 
+func (o *Overlay) attempt(w *watchdog, top int, p Policy) *attempt {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return &attempt{o: o, w: w, top: top, layer: o.layers[top], onConflict: p}
+}
+
 // note appends a record about the landing, and makes it durable.
 func (a *attempt) note(r record) error {
 	a.o.mu.Lock()
@@ -236,14 +272,7 @@ func (a *attempt) note(r record) error {
 // run lands a change that was never sent, or surely did not happen.
 func (a *attempt) run() (pachclient.Commit, error) {
 	for {
-		err := a.o.retry(a.w, func() (err error) {
-			a.delta, err = a.o.delta(a.w.ctx, a.top)
-			return err
-		})
-		if err == nil {
-			err = a.o.retry(a.w, a.upload)
-		}
-		if err != nil {
+		if err := a.prepare(); err != nil {
 			return pachclient.Commit{}, err
 		}
 		c, err := a.send()
@@ -255,6 +284,18 @@ func (a *attempt) run() (pachclient.Commit, error) {
 			return pachclient.Commit{}, err
 		}
 	}
+}
+
+// prepare is step 2, with the delta that it takes.
+func (a *attempt) prepare() error {
+	err := a.o.retry(a.w, func() (err error) {
+		a.delta, err = a.o.delta(a.w.ctx, a.top)
+		return err
+	})
+	if err == nil {
+		err = a.o.retry(a.w, a.upload)
+	}
+	return err
 }
 
 // errAgain: nothing happened, and a new try may succeed.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -245,6 +248,64 @@ func TestServerAway(t *testing.T) {
 	b.Heal()
 	b.lands()
 	b.holds(tree{"/a": "2"})
+}
+
+// Commits that fail again and again leave no pile of layers, whatever was
+// staged between them, and in the end one commit has it all.
+func TestKeptLayersDoNotPileUp(t *testing.T) {
+	b := newBench(t, func(o *staging.Options) { o.CommitTimeout = time.Second })
+	b.follows(b.foreign(tree{"/a": "a"}))
+	n := len(b.ids())
+	want := tree{"/a": "mine", "/b": "mine"}
+	fails := func(kind error) {
+		t.Helper()
+		for i := range 4 {
+			p := fmt.Sprintf("/%v/%d", kind == staging.ErrConflict, i)
+			want[p] = "new"
+			b.write(p, "new")
+			_, err := b.o.Commit(t.Context(), "")
+			b.is(err, kind)
+			layers, err := fs.Glob(os.DirFS(b.stage.Dir()), filepath.Join(b.o.BranchDir(), "layer-*"))
+			b.must(err)
+			if len(layers) > 3 {
+				t.Fatalf("%d layers after %d failures", len(layers), i+1)
+			}
+		}
+	}
+	b.write("/b", "mine")
+	for _, op := range []string{"Cluster", "Branch", "Head", "Upload", "Land"} { // what a cache has no answer to
+		b.Fail(op, clienttest.Before, -1, pachclient.ErrUnavailable)
+	}
+	fails(pachclient.ErrUnavailable)
+	b.Heal()
+	b.write("/a", "mine")
+	b.foreign(tree{"/a": "theirs"})
+	fails(staging.ErrConflict)
+	_, err := b.o.CommitBy(t.Context(), "", staging.Ours)
+	b.must(err)
+	b.clean()
+	if got := len(b.ids()) - n; got != 2 { // theirs and ours
+		t.Fatalf("%d commits", got)
+	}
+	b.holds(want)
+}
+
+// The same change made by somebody else is no conflict, also for a layer that was kept.
+func TestKeptAndMadeByOthers(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/a": "a"}))
+	b.write("/a", "mine")
+	b.foreign(tree{"/a": "theirs"})
+	_, err := b.o.Commit(t.Context(), "")
+	b.is(err, staging.ErrConflict)
+	b.foreign(tree{"/a": "mine"})
+	n := len(b.ids())
+	b.write("/b", "b")
+	b.lands()
+	b.holds(tree{"/a": "mine", "/b": "b"})
+	if got := len(b.ids()) - n; got != 1 {
+		t.Fatalf("%d commits", got)
+	}
 }
 
 // Somebody else puts files as fast as they can: none of their puts fails or is
