@@ -59,6 +59,7 @@ func (o *Overlay) commit(message string, p Policy) (pachclient.Commit, error) {
 	defer w.stop()
 	o.setCommitting(true)
 	defer o.setCommitting(false)
+	defer o.stage.room.borrow()()
 	err := o.tryKept(w, p)
 	some := false
 	if err == nil {

@@ -23,6 +23,11 @@ type disk interface {
 	ReadDir(dir string) ([]string, error) // names, sorted; none when dir is missing
 	SyncDir(dir string) error
 	SyncAll(dir string) error // everything of the file system that dir is on
+
+	Allocate(name string, size int64) error          // a file that takes up so much room
+	Space(dir string) (total, free int64, err error) // of the file system, in bytes
+
+	Boot() string // another one after the machine went down
 }
 
 // A diskFile is an open file of a disk.
@@ -87,6 +92,39 @@ func (osDisk) SyncAll(dir string) error {
 	}
 	defer f.Close()
 	return unix.Syncfs(int(f.Fd()))
+}
+
+func (osDisk) Allocate(name string, size int64) error {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+	if err != nil {
+		err = &fs.PathError{Op: "allocate", Path: name, Err: err}
+	}
+	return errors.Join(err, f.Close())
+}
+
+// Space counts what is kept for root as free only for root.
+func (osDisk) Space(dir string) (total, free int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	blocks := st.Bavail
+	if os.Geteuid() == 0 {
+		blocks = st.Bfree
+	}
+	return int64(st.Blocks) * st.Bsize, int64(blocks) * st.Bsize, nil
+}
+
+func (osDisk) Boot() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return trimNewline(b)
 }
 
 // writeDurably replaces a small file so that a crash at any point leaves the

@@ -23,6 +23,7 @@
 //
 //	STATE/format                  "pachfs-state 1"
 //	STATE/lock                    flock, with the holder's pid
+//	STATE/reserve                 zeros: room that a full disk leaves for commits (reserve.go)
 //	STATE/branches/PROJECT+REPO@BRANCH/
 //	    branch.json               whose changes these are: deployment, project, repo, branch
 //	    layer-NNNNNNNN            the journal of a layer; the highest number is the top
@@ -46,7 +47,8 @@
 //     the file; in a sealed one it stands before `sealed`, but for `synced`.
 //   - A sealed layer does not change, but for what its journal says about landing,
 //     and for discards while it is not being landed.
-//   - `sealed` is written after the journal above exists; `landing` is on disk
+//   - `sealed` counts where the journal above has `carried`, which stands there
+//     behind all that was open; `landing` is on disk
 //     before the change is sent; `landed` before the layer is removed.
 //   - A replayed journal gives the tree that was acknowledged last, or a later one.
 //

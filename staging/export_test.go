@@ -1,6 +1,10 @@
 package staging
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+)
 
 // Sweep removes what nobody owns any more, now.
 func (o *Overlay) Sweep() error { return o.sweep() }
@@ -33,6 +37,20 @@ func (o *Overlay) NeededContents() map[string]bool {
 		})
 	}
 	return out
+}
+
+// OpenOn is Open on a disk that a test can take the power from.
+func OpenOn(d *SimDisk, dir string, o Options) (*Stage, error) { return openOn(d, dir, o) }
+
+// SyncClosed does now what is done SyncAfter from now.
+func (o *Overlay) SyncClosed() error { return o.syncClosed() }
+
+// CopyResidue gives a function that copies residue.db, as one moment has it.
+func (o *Overlay) CopyResidue() func(name string) error {
+	db := o.base.res.db
+	return func(name string) error {
+		return db.View(func(tx *bolt.Tx) error { return tx.CopyFile(name, 0o600) })
+	}
 }
 
 // BranchDir is where the branch is in the state directory, relative to it.

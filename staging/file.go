@@ -221,7 +221,8 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.write(p, off)
+	n, err := f.write(p, off)
+	return n, f.o.noRoom(err)
 }
 
 // Append stages p at the end, wherever that is by then.
@@ -231,7 +232,8 @@ func (f *File) Append(p []byte) (int, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.write(p, f.im.size)
+	n, err := f.write(p, f.im.size)
+	return n, f.o.noRoom(err)
 }
 
 func (f *File) write(p []byte, off int64) (int, error) {
@@ -239,6 +241,9 @@ func (f *File) write(p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	end := off + int64(len(p))
+	if err := f.o.stage.room.room(); err != nil {
+		return 0, err
+	}
 	c, err := f.target(off, end)
 	if err != nil {
 		return 0, err

@@ -140,7 +140,7 @@ func (o *Overlay) advance(ctx context.Context, info CommitInfo) error {
 	}
 	stamps = append(stamps, parentStamps(theirs, info.Finished)...)
 	if !info.Commit.Same(old.Commit) {
-		if err := o.base.res.update(info, stamps, nil); err != nil {
+		if err := o.base.res.update(info, stamps, nil, 0); err != nil {
 			return err
 		}
 	}

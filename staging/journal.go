@@ -1,11 +1,13 @@
 package staging
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
 	"sync"
 )
 
@@ -17,14 +19,15 @@ const recordHead = 8
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// A journal is an append-only file of records. Its mutex is a leaf: nothing
-// else is done under it.
+// A journal is an append-only file of records. Nothing but the reserve's mutex
+// is taken under its own.
 type journal struct {
 	mu     sync.Mutex
 	f      diskFile
 	end    int64 // where the next record goes
 	synced int64 // what is on disk
 	buf    []byte
+	lend   func() bool // makes room on a full disk, if it can; nil: it can't
 }
 
 // createJournal makes a new journal and returns when its header is on disk.
@@ -45,6 +48,16 @@ func createJournal(d disk, name string) (*journal, error) {
 	return &journal{f: f, end: n, synced: n}, nil
 }
 
+// isUnborn says whether a journal's header never came to be on the disk.
+func isUnborn(f diskFile) (bool, error) {
+	head := make([]byte, len(journalMagic))
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return n < len(head) && strings.HasPrefix(journalMagic, string(head[:n])) || len(bytes.Trim(head[:n], "\x00")) == 0, nil
+}
+
 // openJournal replays a journal into fn and opens it for more. A torn tail,
 // which is what a crash in the middle of an append leaves, is cut.
 func openJournal(d disk, name string, fn func(record) error) (*journal, error) {
@@ -62,6 +75,10 @@ func openJournal(d disk, name string, fn func(record) error) (*journal, error) {
 	}
 	return &journal{f: f, end: end}, nil
 }
+
+// errCut, from the function that a journal is replayed into, says that the
+// record and all behind it don't count.
+var errCut = errors.New("the rest does not count")
 
 // replay calls fn with every whole record and says where the last one ends.
 func replay(f diskFile, fn func(record) error) (int64, error) {
@@ -94,6 +111,9 @@ func replay(f diskFile, fn func(record) error) (int64, error) {
 		if err == nil {
 			err = fn(r)
 		}
+		if errors.Is(err, errCut) {
+			break
+		}
 		if err != nil {
 			return 0, fmt.Errorf("record at %d: %w", at, err)
 		}
@@ -116,7 +136,11 @@ func (j *journal) append(rs ...record) error {
 		binary.LittleEndian.PutUint32(j.buf[at:], uint32(len(body)))
 		binary.LittleEndian.PutUint32(j.buf[at+4:], crc32.Checksum(body, castagnoli))
 	}
-	if _, err := j.f.WriteAt(j.buf, j.end); err != nil {
+	_, err := j.f.WriteAt(j.buf, j.end)
+	if full(err) && j.lend != nil && j.lend() {
+		_, err = j.f.WriteAt(j.buf, j.end)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("journal: %w", err), j.f.Truncate(j.end))
 	}
 	j.end += int64(len(j.buf))

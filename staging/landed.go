@@ -31,7 +31,7 @@ func (a *attempt) finish(info CommitInfo) error {
 		return err
 	}
 	stamps := a.stamps(theirs, info)
-	if err := o.base.res.update(info, stamps, a.remainingDirs()); err != nil {
+	if err := o.base.res.update(info, stamps, a.remainingDirs(), a.layer.seq); err != nil {
 		return err
 	}
 	id := info.Commit.ID

@@ -69,7 +69,7 @@ func (n *node) changes() bool {
 // go through here; files says which File a number means.
 func (l *layer) apply(r record, files *fileTable) error {
 	switch r.Op {
-	case opOpen:
+	case opOpen, opCarried:
 		return nil
 	case opCreate, opCopyUp, opAdopt:
 		return l.applyFile(r, files)

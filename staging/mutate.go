@@ -18,6 +18,9 @@ func (o *Overlay) Create(ctx context.Context, p string, a Attr) (*File, error) {
 		if err := t.absent("create", p); err != nil {
 			return err
 		}
+		if err := o.stage.room.room(); err != nil {
+			return err
+		}
 		now := time.Now()
 		a.ModTime = &now
 		id := o.files.next()
@@ -29,7 +32,7 @@ func (o *Overlay) Create(ctx context.Context, p string, a Attr) (*File, error) {
 		o.open[f] = true
 		return nil
 	})
-	return f, err
+	return f, o.noRoom(err)
 }
 
 // absent fails unless p can be brought into being.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -72,7 +71,8 @@ func (o *Overlay) firstBase(ctx context.Context) (CommitInfo, error) {
 }
 
 func (s *Stage) makeBranchDir(b pachclient.Branch, dir string) error {
-	if err := s.d.MkdirAll(dir); err != nil {
+	// The directory of contents is there, for good, before any record speaks of one.
+	if err := s.d.MkdirAll(filepath.Join(dir, "content")); err != nil {
 		return err
 	}
 	m, err := json.Marshal(branchMeta{s.Deployment(), b.Project, b.Repo, b.Name})
@@ -88,22 +88,6 @@ func (s *Stage) makeBranchDir(b pachclient.Branch, dir string) error {
 // load brings the overlay to the state last acknowledged: the base, the layers
 // from their journals, and the end of a landing that was interrupted.
 func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) error {
-	m := res.base()
-	if m.Known {
-		start = CommitInfo{Commit: pachclient.Commit{Branch: o.branch, ID: m.Base}, Finished: m.Time}
-	} else {
-		if start.Commit.Zero() && start.Commit.Branch.Repo == "" {
-			info, err := o.firstBase(ctx)
-			if err != nil {
-				return err
-			}
-			start = info
-		}
-		if err := res.update(start, nil, nil); err != nil {
-			return err
-		}
-	}
-	o.base = &base{info: start, r: o.client.At(start.Commit), res: res}
 	made, err := o.Log()
 	if err != nil {
 		return err
@@ -118,6 +102,9 @@ func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) erro
 	if err := o.collectContents(); err != nil {
 		return err
 	}
+	if err := o.loadBase(ctx, res, start); err != nil {
+		return err
+	}
 	if err := o.dropLanded(); err != nil {
 		return err
 	}
@@ -126,7 +113,35 @@ func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) erro
 			return err
 		}
 	}
-	return o.top().j.append(record{Op: opOpen, Text: bootID()})
+	return o.top().j.append(record{Op: opOpen, Text: o.d.Boot()})
+}
+
+// loadBase takes the base from the residue, or, in a new state, the given one.
+func (o *Overlay) loadBase(ctx context.Context, res *residue, start CommitInfo) error {
+	res.settle(func(layer uint64) bool {
+		for _, l := range o.layers {
+			if l.seq == layer {
+				return l.landed != ""
+			}
+		}
+		return true // it was dropped
+	})
+	if m := res.base(); m.Known {
+		start = CommitInfo{Commit: pachclient.Commit{Branch: o.branch, ID: m.Base}, Finished: m.Time}
+	} else {
+		if start.Commit.Zero() && start.Commit.Branch.Repo == "" {
+			info, err := o.firstBase(ctx)
+			if err != nil {
+				return err
+			}
+			start = info
+		}
+		if err := res.update(start, nil, nil, 0); err != nil {
+			return err
+		}
+	}
+	o.base = &base{info: start, r: o.client.At(start.Commit), res: res}
+	return nil
 }
 
 func (o *Overlay) layerSeqs() ([]uint64, error) {
@@ -149,22 +164,35 @@ func (o *Overlay) replayLayers() error {
 	if err != nil {
 		return err
 	}
+	if seqs, err = o.dropUnborn(seqs); err != nil {
+		return err
+	}
 	power := false // the machine went down since
 	for i, seq := range seqs {
 		o.lastSeq = seq
 		l := newLayer(seq)
+		carried := false
+		if i+1 < len(seqs) {
+			if carried, err = o.carried(seqs[i+1]); err != nil {
+				return err
+			}
+		}
 		l.j, err = openJournal(o.d, journalName(o.dir, seq), func(r record) error {
-			if r.Op == opOpen {
-				power = r.Text != bootID()
+			switch {
+			case r.Op == opOpen:
+				power = r.Text != o.d.Boot()
+			case r.Op == opSealed && !carried:
+				return errCut
 			}
 			return l.apply(r, &o.files)
 		})
 		if err != nil {
 			return err
 		}
+		l.j.lend = o.stage.room.lend
 		o.layers = append(o.layers, l)
 		if !l.sealed && i < len(seqs)-1 {
-			// Killed while sealing: the layer above was made, and is empty.
+			// Killed while sealing: nobody wrote to the layer above.
 			o.dropFiles(seqs[i+1:])
 			break
 		}
@@ -173,6 +201,46 @@ func (o *Overlay) replayLayers() error {
 		return o.pushLayer()
 	}
 	return o.settleFiles(power)
+}
+
+// dropUnborn removes a journal that was being made when the machine went down:
+// it is the last one, and nothing was written to it yet.
+func (o *Overlay) dropUnborn(seqs []uint64) ([]uint64, error) {
+	if len(seqs) == 0 {
+		return nil, nil
+	}
+	last := len(seqs) - 1
+	f, err := o.d.Open(journalName(o.dir, seqs[last]))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if unborn, err := isUnborn(f); err != nil || !unborn {
+		return seqs, err
+	}
+	o.dropFiles(seqs[last:])
+	return seqs[:last], nil
+}
+
+// carried says whether a journal begins with all that was open in the layer
+// below. What comes after that is not read.
+func (o *Overlay) carried(seq uint64) (bool, error) {
+	f, err := o.d.Open(journalName(o.dir, seq))
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	found := false
+	_, err = replay(f, func(r record) error {
+		switch r.Op {
+		case opOpen, opAdopt, opExtent:
+			return nil
+		case opCarried:
+			found = true
+		}
+		return errCut
+	})
+	return found, err
 }
 
 func (o *Overlay) dropFiles(seqs []uint64) {
@@ -327,20 +395,11 @@ func (o *Overlay) makeLayer() (*layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.j = j
-	if err := j.append(record{Op: opOpen, Text: bootID()}); err != nil {
+	l.j, j.lend = j, o.stage.room.lend
+	if err := j.append(record{Op: opOpen, Text: o.d.Boot()}); err != nil {
 		return nil, err
 	}
 	return l, o.d.SyncDir(o.dir)
-}
-
-// bootID tells one run of the machine from the next.
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "unknown"
-	}
-	return trimNewline(b)
 }
 
 // close ends the overlay. Files that are still open stay readable where they

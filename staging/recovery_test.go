@@ -2,11 +2,13 @@ package staging_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"pachfs/pachclient"
 	"pachfs/pachclient/clienttest"
 	"pachfs/staging"
 )
@@ -60,6 +62,70 @@ func (b *bench) changeAll() tree {
 	b.mkdir("/empty")
 	return tree{"/new": "new", "/edit": "edited", "/part": "0123FOUR89", "/e/1": "d1", "/e/2": "d2",
 		"/g": "f", "/y/1": "x", "/x/1": "y", "/keep": "keep"}
+}
+
+// Killed, or without power, between any two system calls of a landing, on the
+// disk that this leaves: what was acknowledged is shown, and exactly one commit
+// comes of it. The file that is still being written survives a kill, and comes
+// to nothing worse than not being there without power.
+func TestKilledBetweenAnyTwoCalls(t *testing.T) {
+	for name, fate := range map[string]staging.Fate{"killed": staging.Kept, "without power": staging.NothingKept} {
+		for n, more := 1, true; more; n++ {
+			ok := t.Run(fmt.Sprintf("%s after change %d", name, n), func(t *testing.T) { more = killedAfter(t, n, fate) })
+			if more = more && ok; testing.Short() && n > 10 {
+				break
+			}
+		}
+	}
+}
+
+// killedAfter says whether a landing makes so many changes to the disk.
+func killedAfter(t *testing.T, n int, fate staging.Fate) bool {
+	b := serialBench(t, func(o *staging.Options) { o.LandTimeout = time.Second })
+	b.foreign(beforeAll)
+	b.must(b.stage.Close())
+	disk, tmp := staging.NewSimDisk(0), memory(t)
+	b.openOn(disk, filepath.Join(tmp, "state"))
+	residue, before := b.o.CopyResidue(), len(b.ids())
+	want := b.changeAll()
+	b.put(b.create("/half"), "half", 0)
+	b.must(b.o.SyncClosed())
+	shown := b.mounted()
+	changes, left := 0, (*staging.SimDisk)(nil)
+	sub := filepath.Join(tmp, "left", b.o.BranchDir())
+	b.must(os.MkdirAll(sub, 0o700))
+	disk.After = func() {
+		if changes++; changes != n {
+			return
+		}
+		left = disk.Cut(fate, b.stage.Dir(), filepath.Join(tmp, "left"))
+		if err := residue(filepath.Join(sub, "residue.db")); err != nil {
+			t.Error(err)
+		}
+		for _, any := range calls {
+			b.Fail(any, clienttest.Before, -1, errKilled)
+		}
+	}
+	b.o.Commit(t.Context(), "message")
+	if left == nil {
+		return false
+	}
+	after := &bench{t: t, server: b.server, client: b.client, branch: b.branch, opts: b.opts}
+	after.openOn(left, filepath.Join(tmp, "left"))
+	if fate != staging.Kept {
+		shown["/half"] = "" // never synced
+	}
+	want["/half"] = shown["/half"] // whoever wrote it is gone: it is complete
+	after.same("mount", after.mounted(), shown)
+	_, err := after.o.Commit(t.Context(), "message")
+	after.must(err)
+	after.clean()
+	after.holds(want)
+	// A commit that was made before the end does not hold the half file.
+	if made := len(b.ids()) - before; made != 1 && !(made == 2 && len(after.treeOf(pachclient.Commit{Branch: b.branch, ID: b.ids()[1]})) == len(want)-1) {
+		t.Errorf("%d commits", made)
+	}
+	return true
 }
 
 // However far a landing had come when the process was killed: the next one

@@ -35,6 +35,20 @@ type baseMeta struct {
 	Time  time.Time `json:"time"`  // when Base was finished
 	Since time.Time `json:"since"` // the time of every path without one of its own
 	Known bool      `json:"known"` // false in a new state
+
+	// While a layer is landing, Base is its commit and Prev what it lies on:
+	// which of the two counts is said by the layer's `landed`.
+	Layer uint64    `json:"layer,omitempty"`
+	Prev  *baseMeta `json:"prev,omitempty"`
+}
+
+// settle goes back to the base before when the layer that was landing has not.
+func (r *residue) settle(landed func(layer uint64) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.meta; m.Prev != nil && !landed(m.Layer) {
+		r.meta = *m.Prev
+	}
 }
 
 var bucketMeta, bucketDirs, bucketTimes = []byte("meta"), []byte("dirs"), []byte("times")
@@ -151,9 +165,14 @@ type stamp struct {
 }
 
 // update remembers a new base, with the times of what changed and all the
-// directories that are empty there, in one transaction. nil dirs stay as they are.
-func (r *residue) update(info CommitInfo, stamps []stamp, dirs map[string]bool) error {
+// directories that are empty there, in one transaction. nil dirs stay as they
+// are. The new base counts at once, or, with a layer, once that has landed.
+func (r *residue) update(info CommitInfo, stamps []stamp, dirs map[string]bool, layer uint64) error {
 	meta := baseMeta{Base: info.Commit.ID, Time: info.Finished, Since: r.since(), Known: true}
+	if old := r.base(); layer != 0 {
+		old.Prev = nil
+		meta.Layer, meta.Prev = layer, &old
+	}
 	if meta.Since.IsZero() {
 		meta.Since = firstTime(info)
 	}

@@ -50,6 +50,17 @@ func newBench(t *testing.T, tune ...func(*staging.Options)) *bench {
 func newBenchOn(t *testing.T, so embedded.Options, tune ...func(*staging.Options)) *bench {
 	t.Helper()
 	t.Parallel()
+	return benchOn(t, so, tune...)
+}
+
+// serialBench is newBench for a test that goes on when this one is over.
+func serialBench(t *testing.T, tune ...func(*staging.Options)) *bench {
+	t.Helper()
+	return benchOn(t, embedded.Options{}, tune...)
+}
+
+func benchOn(t *testing.T, so embedded.Options, tune ...func(*staging.Options)) *bench {
+	t.Helper()
 	s, err := embedded.Open(t.TempDir(), so)
 	if err != nil {
 		t.Fatal(err)

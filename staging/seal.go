@@ -60,16 +60,24 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 	old.sealed, old.message, old.sealedAt = true, message, now
 	o.layers = append(o.layers, l)
 	var errs []error
+	var carried []record
 	for _, f := range files {
-		errs = append(errs, o.carry(f, old, l))
+		rs, err := o.carry(f, old, l)
+		carried, errs = append(carried, rs...), append(errs, err)
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(append(errs, l.j.append(append(carried, record{Op: opCarried})...))...); err != nil {
+		// Nothing that is said here may count from now on: a restart goes on
+		// with the layer below, as it was before.
+		return errors.Join(err, l.j.close())
+	}
+	return nil
 }
 
 // carry moves an open file from a layer that was just sealed to the one above.
 // What the file was at its last close or sync stays behind, frozen; a file
-// that has not come so far leaves nothing. Called with mu and f.mu held.
-func (o *Overlay) carry(f *File, from, to *layer) error {
+// that has not come so far leaves nothing. It gives the records that tell the
+// upper layer's journal. Called with mu and f.mu held.
+func (o *Overlay) carry(f *File, from, to *layer) ([]record, error) {
 	n, p := f.node, f.node.path()
 	stays := f.staged && (f.isStable && (f.moved || f.lowerPath == "" || !f.stable.whole(f.lowerSize)) || !f.isStable && f.moved)
 	changes := f.staged && !(f.isStable && f.stable.same(f.im)) && !(!f.isStable && f.moved && f.im.whole(f.lowerSize))
@@ -101,18 +109,18 @@ func (o *Overlay) carry(f *File, from, to *layer) error {
 	f.drop()
 	f.node, f.layer = up, to
 	if err := to.root.place(p, up, below, belowDir); err != nil {
-		return err
+		return nil, err
 	}
 	if !changes {
 		f.im = image{size: f.lowerSize, lower: f.lowerSize}
 		f.disown() // z has them
-		return nil
+		return nil, nil
 	}
-	return o.carryChanges(f, to, p)
+	return o.carryChanges(f, p), nil
 }
 
-// carryChanges tells the upper layer's journal what the file is there.
-func (o *Overlay) carryChanges(f *File, to *layer, p string) error {
+// carryChanges says what the file is in the upper layer.
+func (o *Overlay) carryChanges(f *File, p string) []record {
 	f.id, f.staged = o.files.next(), true
 	o.files.byID[f.id] = f
 	r := record{Op: opAdopt, File: f.id, Path: p, Size: f.lowerSize, Hash: f.lowerHash, End: f.im.size, Lower: f.im.lower}
@@ -128,7 +136,7 @@ func (o *Overlay) carryChanges(f *File, to *layer, p string) error {
 	}
 	f.unsynced = false
 	f.markUnsynced()
-	return to.j.append(rs...)
+	return rs
 }
 
 // syncSealed makes every sealed layer durable: what is uploaded later can be
@@ -136,7 +144,7 @@ func (o *Overlay) carryChanges(f *File, to *layer, p string) error {
 func (o *Overlay) syncSealed() (bool, error) {
 	var todo []snapshot
 	o.mu.RLock()
-	sealed := o.layers[:len(o.layers)-1]
+	sealed, top := o.layers[:len(o.layers)-1], o.top()
 	for _, l := range sealed {
 		l.root.walk(func(n *node) {
 			if n.kind == fileNode {
@@ -148,7 +156,11 @@ func (o *Overlay) syncSealed() (bool, error) {
 	if len(sealed) == 0 {
 		return false, nil
 	}
-	err := o.syncFiles(todo)
+	// What was open went up: that must be there before its old place is sealed.
+	err := top.j.sync()
+	if err == nil {
+		err = o.syncFiles(todo)
+	}
 	for _, l := range sealed {
 		err = errors.Join(err, l.j.sync())
 	}

@@ -68,6 +68,7 @@ type Stage struct {
 	d    disk
 	opts Options
 	lock *os.File
+	room *reserve
 	stop chan struct{}
 	done sync.WaitGroup
 
@@ -80,9 +81,11 @@ type Stage struct {
 
 // Open takes the state directory, and makes it when it is missing. What is
 // staged there is read when its branch is asked for.
-func Open(dir string, o Options) (*Stage, error) {
+func Open(dir string, o Options) (*Stage, error) { return openOn(osDisk{}, dir, o) }
+
+func openOn(d disk, dir string, o Options) (*Stage, error) {
 	o.defaults()
-	s := &Stage{dir: dir, d: osDisk{}, opts: o, stop: make(chan struct{}), deployment: o.Deployment,
+	s := &Stage{dir: dir, d: d, opts: o, stop: make(chan struct{}), deployment: o.Deployment,
 		overlays: map[pachclient.Branch]*Overlay{}, opening: map[pachclient.Branch]chan struct{}{}}
 	if err := s.d.MkdirAll(filepath.Join(dir, "branches")); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
@@ -96,6 +99,7 @@ func Open(dir string, o Options) (*Stage, error) {
 		lock.Close()
 		return nil, err
 	}
+	s.room = newReserve(d, dir, filepath.Join(dir, "reserve"), o.Logger)
 	s.done.Add(2)
 	go s.syncLoop()
 	go s.followLoop()
@@ -273,9 +277,12 @@ func (s *Stage) Close() error {
 	}
 	s.done.Wait()
 	var errs []error
+	staged := false
 	for _, o := range s.Overlays() {
+		staged = staged || o.Dirty()
 		errs = append(errs, o.syncClosed(), o.close())
 	}
+	errs = append(errs, s.room.close(staged))
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 

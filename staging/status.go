@@ -273,12 +273,20 @@ func (o *Overlay) addUploaded(n int64) {
 	o.progress.uploaded += n
 }
 
+func (p *progress) fail(err error) { p.errTime, p.errText = time.Now(), err.Error() }
+
+func (o *Overlay) setError(err error) {
+	o.statusMu.Lock()
+	defer o.statusMu.Unlock()
+	o.progress.fail(err)
+}
+
 // setResult notes how a commit ended. A success without a commit leaves the last one.
 func (o *Overlay) setResult(c pachclient.Commit, err error) {
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
 	if err != nil {
-		o.progress.errTime, o.progress.errText = time.Now(), err.Error()
+		o.progress.fail(err)
 		return
 	}
 	o.progress.errText = ""
