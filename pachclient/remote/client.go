@@ -22,7 +22,6 @@ import (
 	"pachfs/pachclient/pfspb/admin"
 	pbmeta "pachfs/pachclient/pfspb/metadata"
 	"pachfs/pachclient/pfspb/pfs"
-	"pachfs/pachclient/pfspb/version"
 )
 
 // Config says which Pachyderm, and as whom.
@@ -54,10 +53,10 @@ type Client struct {
 	log      *slog.Logger
 	retryFor time.Duration
 
-	mu           sync.RWMutex // guards what follows; not held through a call
-	conn         *grpc.ClientConn
-	token        string
-	major, minor uint32 // of the server; 0.0 while that is not known
+	mu     sync.RWMutex // guards what follows; not held through a call
+	conn   *grpc.ClientConn
+	token  string
+	server *release // who answers on conn; nil while that is not known
 }
 
 var _ pachclient.Client = (*Client)(nil)
@@ -131,7 +130,7 @@ func (c *Client) Reconfigure(conf Config) error {
 	}
 	c.mu.Lock()
 	old := c.conn
-	c.conn, c.token = conn, conf.Token
+	c.conn, c.token, c.server = conn, conf.Token, nil
 	c.mu.Unlock()
 	return old.Close()
 }
@@ -151,7 +150,6 @@ func (c *Client) connection() *grpc.ClientConn {
 
 func (c *Client) pfs() pfs.APIClient         { return pfs.NewAPIClient(c.connection()) }
 func (c *Client) admin() admin.APIClient     { return admin.NewAPIClient(c.connection()) }
-func (c *Client) version() version.APIClient { return version.NewAPIClient(c.connection()) }
 func (c *Client) metadata() pbmeta.APIClient { return pbmeta.NewAPIClient(c.connection()) }
 
 // auth puts the token on a call.

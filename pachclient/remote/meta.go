@@ -3,14 +3,11 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	iofs "io/fs"
 	"slices"
 	"sort"
 	"strings"
-
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"pachfs/pachclient"
 	"pachfs/pachclient/internal/wire"
@@ -32,14 +29,8 @@ func (c *Client) Cluster(ctx context.Context) (pachclient.Cluster, error) {
 	if out.Deployment == "" {
 		out.Deployment = out.ID
 	}
-	err = c.call(ctx, "version", func(ctx context.Context) error {
-		v, err := c.version().GetVersion(ctx, &emptypb.Empty{})
-		out.Version = fmt.Sprintf("%d.%d.%d", v.GetMajor(), v.GetMinor(), v.GetMicro())
-		c.mu.Lock()
-		c.major, c.minor = v.GetMajor(), v.GetMinor()
-		c.mu.Unlock()
-		return err
-	})
+	v, err := c.askVersion(ctx)
+	out.Version = v.String()
 	if err == nil { // neither call is refused to somebody without a token; this one is
 		err = c.call(ctx, "list repos", func(ctx context.Context) error {
 			ctx, cancel := context.WithCancel(ctx)
@@ -55,16 +46,6 @@ func (c *Client) Cluster(ctx context.Context) (pachclient.Cluster, error) {
 		})
 	}
 	return out, err
-}
-
-// older says whether the server is known to be before a version.
-func (c *Client) older(major, minor uint32) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if c.major == 0 && c.minor == 0 {
-		return false
-	}
-	return c.major < major || c.major == major && c.minor < minor
 }
 
 // Projects lists the projects.

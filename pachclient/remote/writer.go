@@ -166,12 +166,9 @@ func (c *Client) Renew(ctx context.Context, s pachclient.FileSet, ttl time.Durat
 // Land is one ModifyFile on the branch.
 func (c *Client) Land(ctx context.Context, b pachclient.Branch, s pachclient.FileSet, deletes []string) error {
 	op := "land on " + b.String()
-	paths := []string{"/"}
-	if c.older(2, 2) { // these can't copy the root
-		var err error
-		if paths, err = c.setPaths(ctx, s); err != nil {
-			return err
-		}
+	paths, err := c.copies(ctx, s)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(c.auth(ctx))
 	defer cancel()
@@ -199,15 +196,21 @@ func (c *Client) Land(ctx context.Context, b pachclient.Branch, s pachclient.Fil
 	return wire.Error(op, err)
 }
 
-func (c *Client) setPaths(ctx context.Context, s pachclient.FileSet) ([]string, error) {
-	var out []string
-	err := c.At(s.Commit()).Walk(ctx, "/", func(fi pachclient.FileInfo) error {
+// copies lists the paths that make up a set: the root. Servers before 2.2 copy
+// nothing when they are told to copy the root, and don't say so.
+func (c *Client) copies(ctx context.Context, s pachclient.FileSet) ([]string, error) {
+	v, err := c.serverVersion(ctx)
+	if err != nil || !v.before(2, 2) {
+		return []string{"/"}, err
+	}
+	var files []string
+	err = c.At(s.Commit()).Walk(ctx, "/", func(fi pachclient.FileInfo) error {
 		if !fi.Dir {
-			out = append(out, fi.Path)
+			files = append(files, fi.Path)
 		}
 		return nil
 	})
-	return out, err
+	return files, err
 }
 
 // Annotate puts metadata on a commit.
