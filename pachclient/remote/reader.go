@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
-	"strings"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -43,10 +42,7 @@ func (r *reader) Stat(ctx context.Context, path string) (fi pachclient.FileInfo,
 		return err
 	})
 	if path == "/" && errors.Is(err, iofs.ErrNotExist) {
-		if _, err := r.c.Commit(ctx, r.commit); err != nil && r.commit.Branch.Repo != pachclient.FileSetRepo {
-			return fi, err
-		}
-		return pachclient.FileInfo{Path: "/", Dir: true}, nil
+		return pachclient.FileInfo{Path: "/", Dir: true}, r.exists(ctx, path)
 	}
 	return fi, err
 }
@@ -84,15 +80,20 @@ func (r *reader) Walk(ctx context.Context, dir string, fn func(pachclient.FileIn
 		}
 		return fn(fi)
 	})
-	if errors.Is(err, iofs.ErrNotExist) && !repoMissing(err) {
-		return nil
+	if errors.Is(err, iofs.ErrNotExist) { // of a missing directory, or in what is missing altogether
+		return r.exists(ctx, dir)
 	}
 	return err
 }
 
-// repoMissing tells a missing repo or commit from a missing path.
-func repoMissing(err error) bool {
-	return strings.Contains(err.Error(), "repo (") || strings.Contains(err.Error(), "commit ") && strings.Contains(err.Error(), "not found")
+// exists fails with fs.ErrNotExist when there is no such commit or file set.
+// Listing, also of a path that is missing, is the one call that tells these apart.
+func (r *reader) exists(ctx context.Context, path string) error {
+	err := r.List(ctx, path, func(pachclient.FileInfo) error { return io.EOF })
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // ReadAt reads a part of a file: GetFile knows no length, so it is ended when
