@@ -31,6 +31,22 @@ func init() {
 		}
 		f.must(f.c.At(c.Commit).Walk(f.ctx, "/commit not found", func(fi pachclient.FileInfo) error { return errors.New(fi.Path) }))
 	})
+	add("a project that is not there", func(f *fixture) { // servers before 2.5 don't even read its name
+		c := f.commit(nil, file("/a", "1"))
+		b := f.branch
+		b.Project = "no-" + word()
+		_, err := f.c.Branch(f.ctx, b)
+		f.is(err, iofs.ErrNotExist)
+		_, err = f.c.Branches(f.ctx, b.In())
+		f.is(err, iofs.ErrNotExist)
+		_, err = f.c.Head(f.ctx, b)
+		f.is(err, iofs.ErrNotExist)
+		_, err = f.c.Commit(f.ctx, pachclient.Commit{Branch: b, ID: c.Commit.ID})
+		f.is(err, iofs.ErrNotExist)
+		f.is(f.c.CreateBranch(f.ctx, b), iofs.ErrNotExist)
+		f.is(f.c.Land(f.ctx, b, f.upload(file("/a", "2")), nil), iofs.ErrNotExist)
+		f.sameTree(f.head().Commit, map[string]string{"/a": "1"})
+	})
 	add("an overwrite does not append", func(f *fixture) {
 		f.commit(nil, file("/a", "one"))
 		f.commit(nil, file("/a", "two"))

@@ -87,6 +87,9 @@ func (c *Client) Repos(ctx context.Context, project string) ([]pachclient.RepoIn
 
 // Branches lists the branches of a repo.
 func (c *Client) Branches(ctx context.Context, r pachclient.Repo) ([]pachclient.BranchInfo, error) {
+	if err := c.hasProject(ctx, r.Project); err != nil {
+		return nil, err
+	}
 	var out []pachclient.BranchInfo
 	err := each(ctx, c, "list branches of "+r.Name, func(ctx context.Context) (receiver[*pfs.BranchInfo], error) {
 		return c.pfs().ListBranch(ctx, &pfs.ListBranchRequest{Repo: wire.Repo(r)})
@@ -100,6 +103,9 @@ func (c *Client) Branches(ctx context.Context, r pachclient.Repo) ([]pachclient.
 
 // Branch tells one branch.
 func (c *Client) Branch(ctx context.Context, b pachclient.Branch) (out pachclient.BranchInfo, err error) {
+	if err := c.hasProject(ctx, b.Project); err != nil {
+		return out, err
+	}
 	err = c.call(ctx, "inspect "+b.String(), func(ctx context.Context) error {
 		m, err := c.pfs().InspectBranch(ctx, &pfs.InspectBranchRequest{Branch: wire.Branch(b)})
 		out = wire.FromBranchInfo(m)
@@ -110,6 +116,9 @@ func (c *Client) Branch(ctx context.Context, b pachclient.Branch) (out pachclien
 
 // CreateBranch creates a branch and, if need be, its repo.
 func (c *Client) CreateBranch(ctx context.Context, b pachclient.Branch) error {
+	if err := c.hasProject(ctx, b.Project); err != nil {
+		return err
+	}
 	_, err := c.Branch(ctx, b)
 	if !errors.Is(err, iofs.ErrNotExist) {
 		return err
@@ -150,6 +159,9 @@ func (c *Client) Commit(ctx context.Context, commit pachclient.Commit) (pachclie
 }
 
 func (c *Client) inspect(ctx context.Context, commit pachclient.Commit, wait pfs.CommitState) (out pachclient.CommitInfo, err error) {
+	if err := c.hasProject(ctx, commit.Branch.Project); err != nil {
+		return out, err
+	}
 	within := c.retryFor
 	if wait == pfs.CommitState_FINISHED {
 		within = 0

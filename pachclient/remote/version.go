@@ -3,9 +3,11 @@ package remote
 import (
 	"context"
 	"fmt"
+	iofs "io/fs"
 
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"pachfs/pachclient"
 	"pachfs/pachclient/pfspb/version"
 )
 
@@ -47,4 +49,18 @@ func (c *Client) serverVersion(ctx context.Context) (release, error) {
 		return *known, nil
 	}
 	return c.askVersion(ctx)
+}
+
+// hasProject fails with fs.ErrNotExist for any project but the default one where
+// the server is older than projects: it would skip the name, and take the repo
+// of the same name in the only project.
+func (c *Client) hasProject(ctx context.Context, project string) error {
+	if project == "" || project == pachclient.DefaultProject {
+		return nil
+	}
+	v, err := c.serverVersion(ctx)
+	if err != nil || !v.before(2, 5) {
+		return err
+	}
+	return fmt.Errorf("project %s: pachd %s knows no projects: %w", project, v, iofs.ErrNotExist)
 }

@@ -166,6 +166,9 @@ func (c *Client) Renew(ctx context.Context, s pachclient.FileSet, ttl time.Durat
 // Land is one ModifyFile on the branch.
 func (c *Client) Land(ctx context.Context, b pachclient.Branch, s pachclient.FileSet, deletes []string) error {
 	op := "land on " + b.String()
+	if err := c.hasProject(ctx, b.Project); err != nil {
+		return err
+	}
 	paths, err := c.copies(ctx, s)
 	if err != nil {
 		return err

@@ -11,12 +11,14 @@ import (
 )
 
 // FromBranchInfo reads what a server tells of a branch. Only output branches
-// have a provenance.
+// have a provenance. A head that was made on another branch is known there only
+// to servers before 2.6.
 func FromBranchInfo(m *pfs.BranchInfo) pachclient.BranchInfo {
 	b := pachclient.BranchInfo{Branch: FromBranch(m.GetBranch()), Output: len(m.GetProvenance()) > 0}
 	if m.GetHead().GetId() != "" {
-		b.Head = FromCommit(m.GetHead())
-		b.Head.Branch = b.Branch
+		if b.Head = FromCommit(m.GetHead()); b.Head.Branch.Name == "" {
+			b.Head.Branch = b.Branch
+		}
 	}
 	return b
 }
