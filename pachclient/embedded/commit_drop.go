@@ -60,6 +60,9 @@ func (t *tx) remove(c *commitRec) error {
 		}
 	}
 	t.s.dirty.set(true)
+	if !c.Finished.IsZero() {
+		t.b.OnCommit(func() { t.s.removals.add(c) })
+	}
 	return t.forget(c.Repo, c.ID, number(c.Seq))
 }
 

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"fmt"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -10,7 +11,8 @@ import (
 
 // SubscribeCommit sends the commits of a repo in the order of their creation,
 // those that exist and those to come, each when it has reached a state. One
-// that has not holds back all that come after it.
+// that has not holds back all that come after it. As in pachd 2.11 a finished
+// commit that is dropped or squashed ends the subscriptions of its repo.
 func (s *Server) SubscribeCommit(req *pfs.SubscribeCommitRequest, stream grpc.ServerStreamingServer[pfs.CommitInfo]) error {
 	repo, err := repoOf(req.Repo)
 	if err != nil {
@@ -27,9 +29,9 @@ func (s *Server) SubscribeCommit(req *pfs.SubscribeCommitRequest, stream grpc.Se
 			return unknown("the `from` commit needs to be from repo %s", repo)
 		}
 	}
-	last := uint64(0)
+	last, since := uint64(0), s.removals.last(repo).count
 	for {
-		c, err := s.nextCommit(stream, repo, last)
+		c, err := s.nextCommit(stream, repo, last, since)
 		if err != nil {
 			return err
 		}
@@ -67,8 +69,9 @@ func wanted(c *commitRec, req *pfs.SubscribeCommitRequest) bool {
 	return req.All || req.OriginKind == pfs.OriginKind_ORIGIN_KIND_UNKNOWN || c.Origin == req.OriginKind
 }
 
-// nextCommit waits for the first commit of a repo that comes after a number.
-func (s *Server) nextCommit(stream grpc.ServerStream, repo repoName, last uint64) (*commitRec, error) {
+// nextCommit waits for the first commit of a repo that comes after a number, or
+// fails when one is removed, after as many as were when it was subscribed.
+func (s *Server) nextCommit(stream grpc.ServerStream, repo repoName, last uint64, removed int) (*commitRec, error) {
 	var next *commitRec
 	err := s.await(stream.Context(), func() (bool, error) {
 		err := s.view(func(t *tx) error {
@@ -80,6 +83,9 @@ func (s *Server) nextCommit(stream grpc.ServerStream, repo repoName, last uint64
 			prefix := repo.key() + "@"
 			k, id := t.b.Bucket(bucketOrder).Cursor().Seek([]byte(prefix + number(last+1)))
 			if k == nil || len(k) < len(prefix) || string(k[:len(prefix)]) != prefix {
+				if r := s.removals.last(repo); r.count > removed {
+					return notFound("commit (int_id=%d, commit_id=) not found", r.seq)
+				}
 				return nil
 			}
 			var err error
@@ -89,4 +95,31 @@ func (s *Server) nextCommit(stream grpc.ServerStream, repo repoName, last uint64
 		return next != nil, err
 	})
 	return next, err
+}
+
+// removals are the finished commits that were dropped or squashed since the
+// server was opened.
+type removals struct {
+	mu sync.Mutex
+	of map[repoName]removal
+}
+
+type removal struct {
+	count int    // in a repo
+	seq   uint64 // of the last
+}
+
+func (r *removals) add(c *commitRec) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.of == nil {
+		r.of = make(map[repoName]removal)
+	}
+	r.of[c.Repo] = removal{r.of[c.Repo].count + 1, c.Seq}
+}
+
+func (r *removals) last(repo repoName) removal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.of[repo]
 }

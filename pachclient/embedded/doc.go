@@ -44,7 +44,6 @@
 //     and more that grew by appends can have another.
 //   - A ModifyFile that ends after its commit has finished fails; in pachd it
 //     destroys the commit.
-//   - A commit that is dropped does not end the subscriptions of its repo.
 //   - The root can't be added as a file, and a path has at most 16 KiB.
 //   - A provenance makes a branch an output branch, but no commits in it.
 //   - Pipelines, transactions, egress, files from URLs, the caches, fsck and

@@ -50,10 +50,11 @@ type Server struct {
 
 	// gate is held for reading by whoever reads or writes trees and blobs, and
 	// for writing by the collector.
-	gate    sync.RWMutex
-	changes broadcast
-	stats   counters
-	dirty   dirtyFlag
+	gate     sync.RWMutex
+	changes  broadcast
+	removals removals
+	stats    counters
+	dirty    dirtyFlag
 
 	memory    *bufconn.Listener
 	serveOnce sync.Once

@@ -16,8 +16,9 @@
 //     about a missing branch has the code Unknown.
 //
 // Left out is what a client of ours never meets: commits with one ID on several
-// branches (before 2.6), the older texts of errors, and markers of pages that
-// are part of their page (before 2.7).
+// branches (before 2.6), the older texts of errors, markers of pages that are
+// part of their page (before 2.7), and subscriptions that go on when a commit is
+// dropped (before 2.11).
 package asversion
 
 //go:generate sh -c "go run gen.go < ../../../../shared/reference/pfs-wire.md > since.txt"
