@@ -51,6 +51,12 @@ func ServeOwn(t testing.TB, flags ...string) *Server {
 	return s
 }
 
+// At gives a Pachyderm that the test itself serves.
+func At(t testing.TB, url string) *Server {
+	t.Helper()
+	return &Server{URL: url, Peer: dial(t, url)}
+}
+
 func (s *Server) run(t testing.TB, listen string) {
 	t.Helper()
 	args := append([]string{"serve", "--store", s.store, "--listen", listen}, s.flags...)
