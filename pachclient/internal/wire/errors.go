@@ -23,6 +23,7 @@ var texts = []struct {
 }{
 	{"has not been finished", pachclient.ErrOpenCommit},
 	{" unfinished", pachclient.ErrOpenCommit},
+	{" not finished", pachclient.ErrOpenCommit}, // an output commit, before 2.11
 	{"has already finished", pachclient.ErrFinished},
 	{"cannot clear finished commit", pachclient.ErrFinished},
 	{"on an output branch", pachclient.ErrOutputBranch},

@@ -13,7 +13,8 @@ import (
 	"pachfs/pachclient"
 )
 
-// What pachds of all ages say, and what it means. The texts were recorded.
+// What pachds of all ages say, and what it means. The texts were recorded, or
+// stand in the sources of their time.
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		code codes.Code
@@ -22,6 +23,10 @@ func TestErrors(t *testing.T) {
 	}{
 		{codes.NotFound, "repo (id=0, project=default, name=x, type=user) not found\nbranch \"m\" not found in repo default/x", iofs.ErrNotExist},
 		{codes.Unknown, "branch master not found in repo x", iofs.ErrNotExist},
+		{codes.Unknown, "branches x.user@master not found", iofs.ErrNotExist},
+		{codes.NotFound, "commit x@master=0123456789ab4def0123456789abcdef not found", iofs.ErrNotExist},
+		{codes.Unknown, "output commit x@master=0123456789ab4def0123456789abcdef not finished", pachclient.ErrOpenCommit},
+		{codes.Unknown, "commit 0123456789ab4def0123456789abcdef in repo x has already finished", pachclient.ErrFinished},
 		{codes.NotFound, "commit/0123 does not contain item: (/p)", iofs.ErrNotExist},
 		{codes.Unknown, "path does not exist", iofs.ErrNotExist},
 		{codes.Unknown, "parsing fileset.ID: too short to be ID len=3", iofs.ErrNotExist},
