@@ -14,6 +14,7 @@
 //
 //	remote      a Pachyderm over gRPC
 //	embedded    a Pachyderm in this process, serving the same gRPC API
+//	            (embedded/asversion: one that answers as an older pachd, for tests)
 //	cache       a Client that remembers what it read
 //	clienttest  the conformance suite that every Client passes, and a Client
 //	            that fails on request
