@@ -59,7 +59,8 @@ type BranchInfo struct {
 
 // A Commit names a commit of Branch's repo by its ID: 32 lowercase hex digits.
 // Branch.Name may be empty in answers (servers from 2.11 on leave it out);
-// requests should carry it when it is known, for servers before 2.6.
+// requests should carry it when it is known, for servers before 2.6: there
+// commits on several branches of a repo can have one ID.
 // In requests ID may also be an ancestry suffix ("^", "^2", ".1") on the
 // branch or on an ID, or empty for the head of the branch as it stands.
 type Commit struct {

@@ -9,8 +9,9 @@ import (
 	"pachfs/pachclient"
 )
 
-// A dirKey names a directory of a finished commit.
-type dirKey struct{ project, repo, commit, dir string }
+// A dirKey names a directory of a finished commit. Before 2.6 commits on several
+// branches of a repo can have one ID, so the branch belongs to the name.
+type dirKey struct{ project, repo, branch, commit, dir string }
 
 // dirs are the listings that are kept, and those that are on their way.
 type dirs struct {

@@ -314,3 +314,24 @@ func waitFor(t *testing.T, ok func() bool) {
 	}
 	t.Fatal("waited in vain")
 }
+
+// Servers before 2.6 know commits with one ID on several branches.
+func TestOneIDOnTwoBranches(t *testing.T) {
+	f := newFake()
+	one := f.commit(1, tree)
+	one.Branch.Name = "one"
+	two := one
+	two.Branch.Name = "two"
+	c := start(t, f, Options{})
+	if got := listAll(t, c.At(one), "/"); !reflect.DeepEqual(got, children(tree, "/")) {
+		t.Errorf("one lists %v", got)
+	}
+	other := map[string][]byte{"/else": {1}}
+	f.commit(1, other) // what is on the other branch
+	if got := listAll(t, c.At(two), "/"); !reflect.DeepEqual(got, children(other, "/")) {
+		t.Errorf("two lists %v", got)
+	}
+	if got := listAll(t, c.At(one), "/"); !reflect.DeepEqual(got, children(tree, "/")) {
+		t.Errorf("one lists %v after that", got)
+	}
+}

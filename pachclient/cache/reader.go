@@ -83,7 +83,7 @@ func (r *reader) join(dir string) *listing {
 	if project == "" {
 		project = pachclient.DefaultProject
 	}
-	return r.client.dirs.join(dirKey{project, c.Branch.Repo, c.ID, dir}, fetch)
+	return r.client.dirs.join(dirKey{project, c.Branch.Repo, c.Branch.Name, c.ID, dir}, fetch)
 }
 
 // direct says whether a read can't be answered here.
