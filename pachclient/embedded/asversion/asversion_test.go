@@ -55,7 +55,7 @@ func fails(t *testing.T, err error, code codes.Code, words string) {
 	}
 }
 
-// modify is a ModifyFile; a nil op leaves it with the commit alone.
+// modify is a ModifyFile on a commit.
 func modify(t *testing.T, c pfs.APIClient, commit *pfs.Commit, ops ...*pfs.ModifyFileRequest) error {
 	t.Helper()
 	stream, err := c.ModifyFile(t.Context())
