@@ -71,7 +71,11 @@ func run(ctx context.Context, s setting) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.unmount()) }()
+	defer func() {
+		if m != nil {
+			err = errors.Join(err, m.unmount())
+		}
+	}()
 	if err := seed(s.mount()); err != nil {
 		return err
 	}
@@ -86,15 +90,19 @@ func run(ctx context.Context, s setting) (err error) {
 		return err
 	}
 	fmt.Printf(welcome, ls.URL, project, labelstudio.Email, labelstudio.Password, s.mount(), s.bin)
-	select {
-	case <-ctx.Done():
-		fmt.Fprintln(os.Stderr, "stopping: what is staged lands")
-	case <-ls.Done():
-		return errors.New("Label Studio ended by itself; its log is in " + filepath.Join(s.dir, "data", "log"))
-	case <-m.done:
-		return errors.New("pachfs ended by itself")
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(os.Stderr, "stopping: what is staged lands")
+			return nil
+		case <-ls.Done():
+			return errors.New("Label Studio ended by itself; its log is in " + filepath.Join(s.dir, "data", "log"))
+		case <-m.done:
+			if m, err = m.again(ctx, s); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
 }
 
 const welcome = `

@@ -9,15 +9,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 
+	"pachfs/cmd/internal/control"
 	"pachfs/cmd/internal/sample"
 )
 
 // A mounted is a `pachfs mount` in a child.
 type mounted struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // how; read after done
+	cmd   *exec.Cmd
+	since time.Time
+	done  chan struct{} // closed when it has ended
+	err   error         // how; read after done
 }
 
 // mount starts pachfs and returns when the mount can be used.
@@ -31,7 +34,7 @@ func mount(ctx context.Context, s setting) (*mounted, error) {
 	default:
 		args = append(args, "--store", filepath.Join(s.dir, "store"))
 	}
-	m := &mounted{cmd: exec.Command(s.bin, append(args, s.mount())...), done: make(chan struct{})}
+	m := &mounted{cmd: exec.Command(s.bin, append(args, s.mount())...), since: time.Now(), done: make(chan struct{})}
 	m.cmd.Stderr = os.Stderr
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us: Label Studio has to stop first
 	out, err := m.cmd.StdoutPipe()
@@ -60,6 +63,23 @@ func mount(ctx context.Context, s setting) (*mounted, error) {
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), m.unmount())
 	}
+}
+
+// tooShort is a life after which another one would be no better.
+const tooShort = 3 * time.Second
+
+// again mounts anew where pachfs died. Label Studio goes on: it holds nothing
+// of a mount but paths, and what it had written is still staged. A mount that
+// somebody took away on purpose stays away.
+func (m *mounted) again(ctx context.Context, s setting) (*mounted, error) {
+	switch code := m.cmd.ProcessState.ExitCode(); {
+	case code == control.ExitDone:
+		return nil, errors.New("somebody has unmounted " + s.mount())
+	case code == control.ExitStaged, code == control.ExitConflict, time.Since(m.since) < tooShort:
+		return nil, fmt.Errorf("pachfs ended: %w", m.err)
+	}
+	fmt.Fprintf(os.Stderr, "label-studio: pachfs died (%v); mounting again\n", m.err)
+	return mount(ctx, s)
 }
 
 // unmount returns when what was staged has landed.
