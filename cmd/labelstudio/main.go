@@ -34,7 +34,7 @@ func main() {
 	flag.StringVar(&s.context, "context", "", "context of pachctl's configuration, instead of a store in the directory")
 	flag.IntVar(&s.port, "port", 8080, "where Label Studio listens on 127.0.0.1; 0: anywhere")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if err := run(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "label-studio:", err)
