@@ -40,11 +40,11 @@ func kill(cmd *exec.Cmd) {
 }
 
 // put is a commit by somebody else.
-func put(t *testing.T, url, repo string, files map[string][]byte) {
+func put(t *testing.T, conf remote.Config, repo string, files map[string][]byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	c, err := remote.Dial(ctx, remote.Config{Address: url})
+	c, err := remote.Dial(ctx, conf)
 	must(t, err)
 	defer c.Close()
 	b := pachclient.Branch{Project: pachclient.DefaultProject, Repo: repo, Name: "master"}
@@ -107,7 +107,7 @@ func (s *story) replaced(url string) {
 		fresh[name] = append(bytes.Clone(content[:len(content)-1]), content[len(content)-1]^1) // as long as before
 	}
 	untouched, _ := s.get(tasks["liberty-1.png"], "", "")
-	put(t, url, "images", fresh)
+	put(t, remote.Config{Address: url}, "images", fresh)
 	began := time.Now()
 	for name, want := range fresh {
 		for {

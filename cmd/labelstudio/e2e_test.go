@@ -115,11 +115,16 @@ func (s *story) names(branch string) []string {
 
 func (s *story) staged(branch string) staging.StagedCount {
 	s.t.Helper()
+	return s.status(branch).Staged
+}
+
+func (s *story) status(branch string) staging.Status {
+	s.t.Helper()
 	b, err := os.ReadFile(filepath.Join(s.mnt, branch, ".status"))
 	must(s.t, err)
 	var st staging.Status
 	must(s.t, json.Unmarshal(b, &st))
-	return st.Staged
+	return st
 }
 
 // commits lists what was committed to a branch through this mount, newest first.
