@@ -128,7 +128,7 @@ func (t *Tree) Write(ctx context.Context, h Handle, p []byte, off int64) (int, e
 func (t *Tree) Flush(h Handle) error {
 	of, err := t.file(h)
 	if err == nil && of.f != nil && of.write {
-		of.f.Flushed()
+		err = of.f.Flushed()
 	}
 	return err
 }

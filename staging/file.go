@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"pachfs/pachclient"
 )
 
@@ -50,6 +52,7 @@ type File struct {
 	held     *content          // cur, kept open while writers are there
 	unsynced bool              // there are bytes or records that are not on disk
 	flushed  bool              // a writer closed its descriptor and has not been released
+	failed   bool              // a write failed since the file was opened: it is not complete
 	synced   *image            // while replaying: what is surely on disk
 }
 
@@ -91,6 +94,7 @@ func (t *fileTable) next() uint64 {
 
 // replay applies a record about the file's bytes.
 func (f *File) replay(r record, t *fileTable) error {
+	f.flushed = r.Op == opFlushed || f.flushed && (r.Op == opSynced || r.Op == opStable)
 	switch r.Op {
 	case opExtent:
 		c := t.content(r.Content)
@@ -222,6 +226,7 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, err := f.write(p, off)
+	f.failed = f.failed || err != nil
 	return n, f.o.noRoom(err)
 }
 
@@ -233,6 +238,7 @@ func (f *File) Append(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, err := f.write(p, f.im.size)
+	f.failed = f.failed || err != nil
 	return n, f.o.noRoom(err)
 }
 
@@ -253,7 +259,7 @@ func (f *File) write(p []byte, off int64) (int, error) {
 	}
 	im, news := f.im.with(off, end, c)
 	now := time.Now().UnixNano()
-	if news && f.node != nil {
+	if (news || f.flushed) && f.node != nil { // what was flushed is no more what it was
 		r := record{Op: opExtent, File: f.id, Content: c.id, Off: off, End: end, Time: now, Flags: flagTime}
 		if err := f.layer.j.append(r); err != nil {
 			return 0, err
@@ -323,17 +329,39 @@ func (f *File) Truncate(size int64) error {
 }
 
 // Flushed notes that a descriptor was closed. The file counts as closed only
-// when the handle is released, which comes later and not always.
-func (f *File) Flushed() {
+// when the handle is released, which comes later and not always. A restart in
+// between finds the note in the journal: close(2) has returned by then.
+func (f *File) Flushed() error {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.flushed && !f.failed && f.half() {
+		if err := f.layer.j.append(record{Op: opFlushed, File: f.id}); err != nil {
+			return err
+		}
+	}
 	f.flushed = true
-	f.mu.Unlock()
+	return nil
+}
+
+// half says whether readers see something that a commit would not take: the
+// file was changed since it was closed or synced last. Called with f.mu held.
+func (f *File) half() bool {
+	switch {
+	case !f.staged || f.node == nil:
+		return false
+	case f.isStable:
+		return !f.stable.same(f.im)
+	}
+	return f.lowerPath == "" || !f.im.whole(f.lowerSize)
 }
 
 // Sync returns when the file's bytes, the record of them and the directory
 // are on disk: a power cut does not lose them. The next commit takes the file as it
 // is now, even if it stays open.
 func (f *File) Sync() error {
+	if err := f.syncBelow(); err != nil {
+		return err
+	}
 	for try := 0; ; try++ {
 		done, err := f.trySync(try >= 3)
 		if done || err != nil {
@@ -342,11 +370,28 @@ func (f *File) Sync() error {
 	}
 }
 
+// syncBelow syncs the file of a sealed layer that this one stands on.
+func (f *File) syncBelow() error {
+	f.mu.Lock()
+	z, ok := f.lower.(*pinned)
+	f.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	if todo := z.of.snapshot(nil); len(todo) > 0 {
+		return errors.Join(f.o.syncFiles(todo), todo[0].l.j.sync())
+	}
+	return nil
+}
+
 // trySync syncs what is there now. It has not succeeded when writers changed
 // the file meanwhile; patient keeps them out.
 func (f *File) trySync(patient bool) (done bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.failed {
+		return true, fmt.Errorf("an earlier write failed: %w", unix.EIO)
+	}
 	if !f.staged || f.node == nil {
 		return true, nil
 	}
@@ -419,6 +464,10 @@ func (f *File) settle(ops ...op) error {
 func (f *File) closed(idle bool) error {
 	if idle {
 		f.drop()
+	}
+	if f.failed { // whoever writes it anew completes it
+		f.failed, f.flushed = !idle, false
+		return nil
 	}
 	if !f.staged || f.node == nil || f.isStable && f.stable.same(f.im) {
 		f.flushed = false

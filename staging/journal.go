@@ -40,9 +40,8 @@ func createJournal(d disk, name string) (*journal, error) {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err != nil {
-		f.Close()
-		return nil, err
+	if err != nil { // what is no journal would be taken for a damaged one
+		return nil, errors.Join(err, f.Close(), d.Remove(name))
 	}
 	n := int64(len(journalMagic))
 	return &journal{f: f, end: n, synced: n}, nil

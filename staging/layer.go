@@ -90,13 +90,10 @@ func (l *layer) apply(r record, files *fileTable) error {
 		l.conflict[r.Path] = true
 		return nil
 	case opFellBack:
-		for _, f := range files.byID {
-			f.fallBack()
-		}
-		return nil
+		return files.fallBack(l)
 	case opSealed, opUploaded, opLanding, opLanded:
 		return l.applyState(r)
-	case opExtent, opTruncate, opStable, opSynced:
+	case opExtent, opTruncate, opStable, opSynced, opFlushed:
 		f := files.byID[r.File]
 		if f == nil || f.node == nil { // it was removed; its writers went on
 			return nil
@@ -139,10 +136,15 @@ func (l *layer) freeze() {
 		}
 	})
 	for _, n := range gone {
-		n.file.put(nil, nil)
-		n.file.release()
-		n.withhold()
+		n.takeOut()
 	}
+}
+
+// takeOut removes a file of which a sealed layer has nothing to commit.
+func (n *node) takeOut() {
+	n.file.put(nil, nil)
+	n.file.release()
+	n.withhold()
 }
 
 // applyFile puts a file into the tree: a new one, one that stands on the file

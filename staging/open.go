@@ -34,6 +34,7 @@ func (o *Overlay) Open(ctx context.Context, p string, write bool) (*File, error)
 			f.writers++
 		}
 		o.open[f] = true
+		delete(o.half, f)
 		return nil
 	})
 	return f, err
@@ -130,6 +131,9 @@ func (f *File) Close(write bool) error {
 	f.unpin()
 	if n == nil {
 		f.release()
+	}
+	if f.half() {
+		o.half[f] = true
 	}
 	f.mu.Unlock()
 	if n != nil && !staged && !f.moved { // it was only read

@@ -42,6 +42,7 @@ type Overlay struct {
 	base     *base
 	files    fileTable
 	open     map[*File]bool // those with handles
+	half     map[*File]bool // those without, that no close completed
 
 	doomedMu sync.Mutex // a leaf
 	doomed   []string   // content files that nobody owns any more

@@ -26,6 +26,7 @@ const (
 	opDiscard  op = 13 // whatever is staged at Path is forgotten; all of the layer when it is "/"
 	opConflict op = 14 // Path was changed by somebody else below what is staged there
 	opFellBack op = 15 // the power went: every file is what it was when it was synced last
+	opFlushed  op = 17 // a descriptor of File was closed, and nothing was written since
 	opCarried  op = 16 // all that was open in the layer below stands before this; without it that one is not sealed
 
 	opSealed   op = 20 // the layer is frozen; Text is the message of the commit

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -251,8 +252,10 @@ func (o *Overlay) dropFiles(seqs []uint64) {
 }
 
 // settleFiles decides what each file is after a restart. Nobody has it open
-// any more, so it is complete as it is; the journal says so, for the next
-// restart must come to the same. After a power cut only what was synced counts.
+// any more: what a descriptor was closed of since its last write is complete;
+// the journal says so, for the next restart must come to the same. Anything
+// else was being written, and waits until somebody completes it. After a power
+// cut only what was synced counts.
 func (o *Overlay) settleFiles(power bool) error {
 	if power {
 		if err := o.top().log(&o.files, record{Op: opFellBack}); err != nil {
@@ -266,9 +269,13 @@ func (o *Overlay) settleFiles(power bool) error {
 				return
 			}
 			f := n.file
-			if !l.sealed && !(f.isStable && f.stable.same(f.im)) {
+			if l.sealed || !f.half() {
+				f.flushed = false
+			} else if f.flushed {
 				rs = append(rs, record{Op: opStable, File: f.id})
-				f.stable, f.isStable = f.im, true
+				f.stable, f.isStable, f.flushed = f.im, true, false
+			} else {
+				o.half[f] = true
 			}
 			if f.synced == nil || !f.synced.same(f.im) {
 				f.markUnsynced()
@@ -278,20 +285,53 @@ func (o *Overlay) settleFiles(power bool) error {
 	return o.top().j.append(rs...)
 }
 
-// fallBack takes the file to the bytes that are surely on disk: those of its
-// last sync, or of the file below; a file that never was synced is empty.
-func (f *File) fallBack() {
-	switch {
-	case f.synced != nil:
+// fallBack takes every file to the bytes that are surely on disk, from the
+// bottom up: what a file stands on may have come to less.
+func (t *fileTable) fallBack(top *layer) error {
+	layers := t.o.layers
+	if len(layers) == 0 || layers[len(layers)-1] != top { // it is being replayed
+		layers = append(slices.Clone(layers), top)
+	}
+	for i, l := range layers {
+		var files []*node
+		l.root.walk(func(n *node) {
+			if n.kind == fileNode {
+				files = append(files, n)
+			}
+		})
+		for _, n := range files {
+			n.file.fallBack(func(p string) (spot, error) { return t.o.find(i-1, p) })
+			if l.sealed && !n.file.commits() {
+				n.takeOut()
+			}
+		}
+	}
+	return nil
+}
+
+// fallBack takes the file to the bytes of its last sync, or of the file below;
+// a file that never was synced is empty, and not complete.
+func (f *File) fallBack(below func(string) (spot, error)) {
+	f.flushed = false
+	if f.synced != nil {
 		f.im = *f.synced
-	case f.lowerPath != "":
-		f.im = image{size: f.lowerSize, lower: f.lowerSize}
-	default:
+		if f.isStable {
+			f.stable = f.im
+		}
+		return
+	}
+	if f.lowerPath != "" {
+		switch s, err := below(f.lowerPath); {
+		case err != nil: // it was never synced either
+			f.lowerPath = ""
+		case s.n != nil && s.n.kind == fileNode:
+			f.lowerSize = s.n.file.committed().size
+		}
+	}
+	if f.im = (image{size: f.lowerSize, lower: f.lowerSize}); f.lowerPath == "" {
 		f.im = image{}
 	}
-	if f.isStable {
-		f.stable = f.im
-	}
+	f.stable, f.isStable = f.im, f.isStable && f.lowerPath != ""
 }
 
 // collectContents checks that every content that is needed is there, and
@@ -396,10 +436,14 @@ func (o *Overlay) makeLayer() (*layer, error) {
 		return nil, err
 	}
 	l.j, j.lend = j, o.stage.room.lend
-	if err := j.append(record{Op: opOpen, Text: o.d.Boot()}); err != nil {
-		return nil, err
+	err = j.append(record{Op: opOpen, Text: o.d.Boot()})
+	if err == nil {
+		err = o.d.SyncDir(o.dir)
 	}
-	return l, o.d.SyncDir(o.dir)
+	if err != nil {
+		return nil, errors.Join(err, j.close(), o.d.Remove(journalName(o.dir, l.seq)))
+	}
+	return l, nil
 }
 
 // close ends the overlay. Files that are still open stay readable where they

@@ -46,11 +46,15 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 	// Nobody writes or closes while the line is drawn: what a writer was told
 	// is before the seal in the old journal, or goes into the new one.
 	var files []*File
-	for f := range o.open {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.node != nil && f.layer == old {
-			files = append(files, f)
+	for _, set := range []map[*File]bool{o.open, o.half} {
+		for f := range set {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if f.node != nil && f.layer == old {
+				files = append(files, f)
+			} else if f.refs == 0 {
+				delete(o.half, f)
+			}
 		}
 	}
 	now := time.Now()
@@ -73,7 +77,7 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 	return nil
 }
 
-// carry moves an open file from a layer that was just sealed to the one above.
+// carry moves a file that is open, or was never completed, from a layer that was just sealed to the one above.
 // What the file was at its last close or sync stays behind, frozen; a file
 // that has not come so far leaves nothing. It gives the records that tell the
 // upper layer's journal. Called with mu and f.mu held.
@@ -92,7 +96,9 @@ func (o *Overlay) carry(f *File, from, to *layer) ([]record, error) {
 			z.adopt(c)
 		}
 		z.retired, f.retired = f.retired, nil
-		z.unsynced = f.unsynced
+		if f.unsynced {
+			z.markUnsynced()
+		}
 		o.files.byID[f.id] = z
 		n.file = z
 		f.lower, f.lowerPath, f.lowerSize, f.lowerHash = pin(z, z.im, f.lower), p, z.im.size, [32]byte{}
@@ -107,6 +113,9 @@ func (o *Overlay) carry(f *File, from, to *layer) ([]record, error) {
 	}
 	f.moved, f.isStable, f.stable, f.cur, f.staged, f.id = false, false, image{}, nil, false, 0
 	f.drop()
+	if f.refs == 0 {
+		f.unpin()
+	}
 	f.node, f.layer = up, to
 	if err := to.root.place(p, up, below, belowDir); err != nil {
 		return nil, err

@@ -195,7 +195,7 @@ func (s *Stage) At(info CommitInfo) *Overlay {
 func (s *Stage) newOverlay(b pachclient.Branch, dir string) *Overlay {
 	o := &Overlay{branch: b, client: s.opts.Client, d: s.d, dir: dir, opts: s.opts, stage: s,
 		log: s.opts.Logger.With("branch", b.String()), landing: make(chan struct{}, 1),
-		closing: make(chan struct{}), open: map[*File]bool{}}
+		closing: make(chan struct{}), open: map[*File]bool{}, half: map[*File]bool{}}
 	o.files = fileTable{o: o, byID: map[uint64]*File{}}
 	o.landing <- struct{}{}
 	return o

@@ -48,6 +48,7 @@ type Status struct {
 	State       State         `json:"state"`
 	Staged      StagedCount   `json:"staged"`
 	Conflicts   []string      `json:"conflicts"`
+	Writing     []string      `json:"writing,omitempty"` // staged files that a commit would not take as they are: open and changed, or never closed; 100 at most
 	LastCommit  string        `json:"last_commit"`
 	LastError   *LastError    `json:"last_error"`
 	ReadOnly    bool          `json:"read_only,omitempty"`
@@ -81,7 +82,7 @@ type Overwritten struct {
 func (o *Overlay) Status() Status {
 	o.mu.RLock()
 	s := Status{Branch: o.branch.String(), Base: o.base.info.Commit.ID, ReadOnly: o.readOnly, Conflicts: []string{}}
-	s.Staged = o.count()
+	s.Staged, s.Writing = o.count(), o.writing()
 	o.mu.RUnlock()
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
@@ -149,6 +150,23 @@ func (o *Overlay) count() (c StagedCount) {
 		c.Oldest = &t
 	}
 	return c
+}
+
+// writing lists files that no close or sync completed. Called with mu held.
+func (o *Overlay) writing() []string {
+	const most = 100
+	var out []string
+	for _, set := range []map[*File]bool{o.open, o.half} {
+		for f := range set {
+			f.mu.Lock()
+			if f.half() && len(out) < most {
+				out = append(out, f.node.path())
+			}
+			f.mu.Unlock()
+		}
+	}
+	sort.Strings(out)
+	return out
 }
 
 // A DiffLine is one staged path: '+' is new, 'M' changed, '-' gone.

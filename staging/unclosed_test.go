@@ -1,6 +1,10 @@
 package staging_test
 
-import "testing"
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
 
 // A file that is still being written for the first time waits for the commit
 // after its close.
@@ -92,6 +96,7 @@ func TestUnclosedFileForDir(t *testing.T) {
 	b.kill()
 	b.mv("/d", "/e")
 	b.same("mount", b.mounted(), tree{"/e": "half", "/k": "k"})
+	b.complete("/e")
 	b.lands()
 	b.holds(tree{"/e": "half", "/k": "k"})
 }
@@ -109,6 +114,64 @@ func TestUnclosedFileForFile(t *testing.T) {
 	b.kill()
 	b.reads("/f", "half")
 	b.mv("/f", "/g")
+	b.complete("/g")
 	b.lands()
 	b.holds(tree{"/g": "half"})
+}
+
+// complete opens and closes a file that nobody closed.
+func (b *bench) complete(p string) {
+	b.t.Helper()
+	b.must(b.openFile(p, true).Close(true))
+}
+
+// What was being written when pachfs was killed is shown, named, and in no
+// commit until somebody completes it: however many kills and commits come
+// between. A committed file is committed as it was.
+func TestHalfWrittenAfterAKillWaits(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/old": "old content"}))
+	b.put(b.create("/new"), "ha", 0)
+	b.put(b.openFile("/old", true), "HALF", 0)
+	for i := range 3 {
+		b.kill()
+		b.same("mount", b.mounted().files(), b.withOthers(i, tree{"/new": "ha", "/old": "HALFcontent"}))
+		if w := b.o.Status().Writing; !slices.Equal(w, []string{"/new", "/old"}) {
+			t.Fatalf("the status names %v", w)
+		}
+		b.write(fmt.Sprintf("/other%d", i), "x")
+		b.landsPart()
+		b.same("head", b.committed(), b.withOthers(i+1, tree{"/old": "old content"}))
+	}
+	b.complete("/new")
+	b.write("/old", "whole")
+	b.lands()
+	b.holds(b.withOthers(3, tree{"/new": "ha", "/old": "whole"}))
+}
+
+func (b *bench) withOthers(n int, t tree) tree {
+	for i := range n {
+		t[fmt.Sprintf("/other%d", i)] = "x"
+	}
+	return t
+}
+
+// A descriptor that was closed completes the file also when the kill comes
+// before the release; but not when something was written after it.
+func TestClosedInTheInstantOfAKill(t *testing.T) {
+	b := newBench(t)
+	f := b.create("/closed")
+	b.put(f, "whole", 0)
+	b.must(f.Flushed())
+	g := b.create("/forked")
+	b.put(g, "ha", 0)
+	b.must(g.Flushed())
+	b.put(g, "HA", 0) // over the same bytes
+	b.kill()
+	if w := b.o.Status().Writing; !slices.Equal(w, []string{"/forked"}) {
+		t.Fatalf("the status names %v", w)
+	}
+	b.landsPart()
+	b.same("head", b.committed(), tree{"/closed": "whole"})
+	b.reads("/forked", "HA")
 }
