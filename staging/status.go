@@ -17,8 +17,9 @@ type progress struct {
 	committing bool
 	uploaded   int64
 	offline    bool
-	head       string // the branch's head as it was seen last
-	seen       string // a head that needs no second look
+	why        *LastError // of offline
+	head       string     // the branch's head as it was seen last
+	seen       string     // a head that needs no second look
 	seenAt     time.Time
 	conflicts  []string
 	over       []Overwritten
@@ -94,6 +95,8 @@ func (o *Overlay) Status() Status {
 	s.Conflicts = append(s.Conflicts, p.conflicts...)
 	if p.errText != "" {
 		s.LastError = &LastError{p.errTime, p.errText}
+	} else if p.offline {
+		s.LastError = p.why
 	}
 	switch {
 	case p.committing:
@@ -308,25 +311,31 @@ func (o *Overlay) setResult(c pachclient.Commit, err error) {
 		return
 	}
 	o.progress.errText = ""
+	o.progress.offline, o.progress.why = false, nil
 	o.progress.seen = ""
 	if !c.Zero() {
 		o.progress.last, o.progress.head = c.ID, c.ID
 	}
 }
 
+// setOffline notes that the server is away, or refuses us, and why.
 func (o *Overlay) setOffline(err error) {
-	if !errors.Is(err, pachclient.ErrUnavailable) {
+	if !errors.Is(err, pachclient.ErrUnavailable) && !errors.Is(err, pachclient.ErrUnauthenticated) {
 		return
 	}
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
-	o.progress.offline = true
+	p := &o.progress
+	if p.why == nil || p.why.Message != err.Error() {
+		p.why = &LastError{time.Now(), err.Error()}
+	}
+	p.offline = true
 }
 
 func (o *Overlay) setOnline(b pachclient.BranchInfo) {
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
-	o.progress.offline, o.progress.head = false, b.Head.ID
+	o.progress.offline, o.progress.why, o.progress.head = false, nil, b.Head.ID
 }
 
 func (o *Overlay) setConflicts(paths []string) {
