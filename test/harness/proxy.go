@@ -17,6 +17,9 @@ type Proxy struct {
 	held     atomic.Bool  // nothing is passed on
 	pause    atomic.Int64 // nanoseconds before each piece that is passed on
 	refuse   atomic.Bool
+	limit    atomic.Int64 // bytes from the server after which a connection breaks; 0: any number
+	half     atomic.Bool  // only that half of it
+	broken   atomic.Int64 // connections that broke at the limit
 
 	to    string
 	mu    sync.Mutex
@@ -68,8 +71,16 @@ func (p *Proxy) serve(c net.Conn) {
 	defer p.track(c, false)
 	defer p.track(s, false)
 	done := make(chan bool, 2)
-	go func() { p.pass(s, c, &p.up); s.Close(); c.Close(); done <- true }()
-	go func() { p.pass(c, s, &p.down); s.Close(); c.Close(); done <- true }()
+	go func() { p.pass(s, c, &p.up, nil); s.Close(); c.Close(); done <- true }()
+	go func() {
+		if p.pass(c, s, &p.down, &p.limit); p.half.Load() {
+			c.(*net.TCPConn).CloseWrite() // the client notices, and closes the other half
+		} else {
+			s.Close()
+			c.Close()
+		}
+		done <- true
+	}()
 	<-done
 	<-done
 }
@@ -84,21 +95,27 @@ func (p *Proxy) track(c net.Conn, on bool) {
 	}
 }
 
-func (p *Proxy) pass(to io.Writer, from io.Reader, count *atomic.Int64) {
+func (p *Proxy) pass(to io.Writer, from io.Reader, count, limit *atomic.Int64) {
 	buf := make([]byte, 64<<10)
-	for {
+	for passed := int64(0); ; {
 		n, err := from.Read(buf)
 		for p.held.Load() {
 			time.Sleep(5 * time.Millisecond)
 		}
 		time.Sleep(time.Duration(p.pause.Load()))
+		breaks := false
+		if limit != nil && limit.Load() > 0 && passed+int64(n) > limit.Load() {
+			breaks, n = true, int(max(0, limit.Load()-passed))
+			p.broken.Add(1)
+		}
+		passed += int64(n)
 		if n > 0 {
 			if _, werr := to.Write(buf[:n]); werr != nil {
 				return
 			}
 			count.Add(int64(n))
 		}
-		if err != nil {
+		if err != nil || breaks {
 			return
 		}
 	}
@@ -114,10 +131,17 @@ func (p *Proxy) Up() int64 { return p.up.Load() }
 func (p *Proxy) Hold() { p.held.Store(true) }
 
 // Release lets everything through again.
-func (p *Proxy) Release() { p.held.Store(false); p.refuse.Store(false) }
+func (p *Proxy) Release() { p.held.Store(false); p.refuse.Store(false); p.CutEvery(0, false) }
 
 // Slow waits before each piece that is passed on.
 func (p *Proxy) Slow(d time.Duration) { p.pause.Store(int64(d)) }
+
+// CutEvery breaks each connection when n bytes have come from the server; with
+// half, the client's end can still send. 0: no more.
+func (p *Proxy) CutEvery(n int64, half bool) { p.half.Store(half); p.limit.Store(n) }
+
+// Broken is how many connections broke so.
+func (p *Proxy) Broken() int64 { return p.broken.Load() }
 
 // Cut breaks all connections.
 func (p *Proxy) Cut() {
