@@ -3,6 +3,7 @@ package test
 import (
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -278,7 +279,14 @@ func TestConfigExpiredToken(t *testing.T) {
 	defer f.Close()
 	write(t, m.Path("a@master", "one"), "1")
 
+	base := t.TempDir()
+	mnt := filepath.Join(base, "mnt")
+	ok(t, os.Mkdir(mnt, 0o700))
 	p.serve(t, at, embedded.Options{Token: "second-token"}, nil)
+	r := harness.Try(t, "env", "PACH_CONFIG=", "HOME="+base, harness.Binary(t), "mount", "--pachd", "grpc://"+at, "--state", base+"/state", "--cache-dir", base+"/cache", mnt)
+	if r.Code != 1 || !strings.Contains(r.Err, "not logged in") || !strings.Contains(r.Err, "pachctl auth login") || !strings.Contains(r.Err, "--context") {
+		t.Errorf("a mount without a token: %v", r)
+	}
 	write(t, m.Path("a@master", "two"), "2")
 	if r := touch(t, m.Path("a@master", ".commit")); r.Code == 0 {
 		t.Error("a commit with an expired token succeeds")
@@ -384,5 +392,62 @@ func TestConfigErrorsAtMount(t *testing.T) {
 				t.Errorf("%s: does not say %s: %v", what, w, r)
 			}
 		}
+	}
+}
+
+// Who waits on an address that hangs goes on over the new one.
+func TestConfigNewAddressWhileItHangs(t *testing.T) {
+	p := startPachd(t, embedded.Options{})
+	p.Peer.Create(t, "a")
+	data := noise(random(t), 8<<20)
+	p.Peer.PutWait(t, "a@master", map[string]string{"/big": data})
+	hangs, works := harness.NewProxy(t, p.Server), harness.NewProxy(t, p.Server)
+	path := filepath.Join(t.TempDir(), "config.json")
+	config := oneContext("pachd_address", hangs.URL)
+	config.replace(t, path)
+	m := mountConfig(t, path)
+	_ = names(t, m.Path("a@master"))
+	hangs.Hold()
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		b, err := os.ReadFile(m.Path("a@master", "big"))
+		done <- result{b, err}
+	}()
+	select {
+	case r := <-done:
+		t.Errorf("read %d bytes from a server that hangs: %v", len(r.data), r.err)
+	case <-time.After(time.Second):
+	}
+	start := time.Now()
+	config.with("x", "pachd_address", works.URL).replace(t, path)
+	r := <-done
+	t.Logf("it went on after %v", time.Since(start))
+	if r.err != nil || string(r.data) != data {
+		t.Errorf("%d bytes, %v", len(r.data), r.err)
+	}
+}
+
+// A context may lead to a socket, whose path has a space.
+func TestConfigSocket(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a b")
+	ok(t, os.Mkdir(dir, 0o700))
+	s, err := embedded.Open(t.TempDir(), embedded.Options{})
+	ok(t, err)
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	ok(t, err)
+	go s.Serve(l)
+	t.Cleanup(func() { ok(t, s.Close()) })
+	path := filepath.Join(t.TempDir(), "config.json")
+	oneContext("pachd_address", "unix://"+filepath.Join(dir, "s")).replace(t, path)
+	m := mountConfig(t, path)
+	ok(t, os.Mkdir(m.Path("a@master"), 0o777))
+	write(t, m.Path("a@master", "f"), "over a socket")
+	commit(t, m, "a@master")
+	if st := m.Status(t, "a@master"); st.State != "clean" || st.LastCommit == "" {
+		t.Errorf("after a commit: %+v", st)
 	}
 }

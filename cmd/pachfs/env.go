@@ -54,7 +54,7 @@ const noServer = "no Pachyderm is named: give --pachd grpc://host:port, or --con
 // connect finds the Pachyderm that the flags and pachctl's configuration name.
 func (f *serverFlags) connect(ctx context.Context, log *slog.Logger) (*server, error) {
 	s := &server{address: f.pachd, project: f.project, named: f.context}
-	conf := remote.Config{Address: f.pachd, Logger: log}
+	conf := remote.Config{Address: f.pachd, Logger: log, Login: "pachctl auth login, and mount that --context: --pachd takes no token"}
 	given := 0
 	for _, v := range []string{f.pachd, f.store, f.context} {
 		if v != "" {
