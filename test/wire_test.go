@@ -461,3 +461,29 @@ func TestWireMountLandsLater(t *testing.T) {
 		})
 	}
 }
+
+// A connection that something in between forgot, so that nobody hears of it any
+// more, is given up, and the read goes on over another.
+func TestWireStranded(t *testing.T) {
+	t.Parallel()
+	s := harness.Serve(t)
+	ref := s.Ref("a@master")
+	s.Peer.Create(t, s.Ref("a"))
+	data := noise(random(t), 8<<20)
+	s.Peer.PutWait(t, ref, map[string]string{"/big": data})
+	p := harness.NewProxy(t, s)
+	m := harness.MountSpec(t, harness.Spec{URL: p.URL, Deadline: 10 * time.Minute})
+	f, err := os.Open(m.Path(ref, "big"))
+	ok(t, err)
+	defer f.Close()
+	got := make([]byte, len(data))
+	_, err = io.ReadFull(f, got[:4096])
+	ok(t, err)
+	p.Strand()
+	start := time.Now()
+	_, err = io.ReadFull(f, got[4096:])
+	t.Logf("it went on after %v", time.Since(start))
+	if err != nil || string(got) != data {
+		t.Errorf("%v, or other bytes", err)
+	}
+}
