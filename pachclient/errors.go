@@ -12,7 +12,7 @@ var (
 	ErrUnavailable = errors.New("pachyderm is not reachable")
 
 	// ErrUnauthenticated: the token is missing, wrong or expired.
-	ErrUnauthenticated = errors.New("not logged in (try: pachctl auth login)")
+	ErrUnauthenticated = errors.New("not logged in")
 
 	// ErrBadName: Pachyderm refuses this name.
 	ErrBadName = errors.New("pachyderm refuses this name")

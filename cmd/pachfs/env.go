@@ -39,13 +39,13 @@ func (f *serverFlags) add(flags *pflag.FlagSet) {
 
 // A server is the Pachyderm that a command speaks to.
 type server struct {
-	address  string // for people
-	project  string
-	config   string // pachctl's configuration file, to be watched; "": it plays no part
-	context  string
-	conf     remote.Config // what the client was told last
-	remote   *remote.Client
-	embedded *embedded.Server // nil: elsewhere
+	address    string // for people, as it was at the start
+	project    string
+	named      string         // the context that --context names; "": none
+	context    remote.Context // what pachctl's configuration says; zero: it plays no part
+	deployment string         // of the cluster that answered first
+	remote     *remote.Client
+	embedded   *embedded.Server // nil: elsewhere
 }
 
 // noServer names every way to say where the Pachyderm is.
@@ -53,8 +53,8 @@ const noServer = "no Pachyderm is named: give --pachd grpc://host:port, or --con
 
 // connect finds the Pachyderm that the flags and pachctl's configuration name.
 func (f *serverFlags) connect(ctx context.Context, log *slog.Logger) (*server, error) {
-	s := &server{address: f.pachd, project: f.project}
-	conf := remote.Config{Address: f.pachd, Logger: log}
+	s := &server{address: f.pachd, project: f.project, named: f.context}
+	conf := remote.Config{Address: f.pachd, Logger: log, Login: "pachctl auth login, and mount that --context: --pachd takes no token"}
 	given := 0
 	for _, v := range []string{f.pachd, f.store, f.context} {
 		if v != "" {
@@ -71,14 +71,14 @@ func (f *serverFlags) connect(ctx context.Context, log *slog.Logger) (*server, e
 		}
 		s.address, conf.Dialer = "the store "+f.store, s.embedded.Dial
 	case f.pachd == "":
-		c, err := remote.LoadContext(f.context, os.Getenv)
+		c, err := s.load()
 		if errors.Is(err, iofs.ErrNotExist) && f.context == "" {
 			return nil, usage("%s (%w)", noServer, err)
 		} else if err != nil {
 			return nil, usage("%w", err)
 		}
-		conf.Address, conf.ServerCAs, conf.Token = c.Address, c.ServerCAs, c.Token
-		s.address, s.config, s.context = c.Address, c.Path, c.Name
+		s.address, s.context = c.Address, c
+		conf = dialing(c, log)
 		if s.project == "" {
 			s.project = c.Project
 		}
@@ -86,7 +86,6 @@ func (f *serverFlags) connect(ctx context.Context, log *slog.Logger) (*server, e
 	if s.project == "" {
 		s.project = pachclient.DefaultProject
 	}
-	s.conf = conf
 	var err error
 	if s.remote, err = remote.Dial(ctx, conf); err != nil {
 		return nil, errors.Join(usage("%w", err), s.close())
@@ -102,18 +101,26 @@ func (s *server) close() error {
 	return s.embedded.Close()
 }
 
-// cluster asks who answers, and explains it when nobody does.
+// cluster asks who answers, and explains it when nobody does. From then on
+// nobody else may.
 func (s *server) cluster(ctx context.Context) (pachclient.Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	c, err := s.remote.Cluster(ctx)
 	switch {
+	case c.Deployment != "" && s.context.Deployment != "" && c.Deployment != s.context.Deployment:
+		return c, fmt.Errorf("%s is cluster %s, but context %q is of cluster %s (if that was replaced on purpose: pachctl config update context %s --remove-cluster-deployment-id)",
+			s.address, c.Deployment, s.context.Name, s.context.Deployment, s.context.Name)
 	case err == nil:
+		s.deployment = c.Deployment
+		s.remote.Pin(c.Deployment)
 		return c, nil
 	case errors.Is(err, pachclient.ErrUnauthenticated), errors.Is(err, iofs.ErrPermission):
 		return c, fmt.Errorf("%s refuses the login: %w", s.address, err)
+	case strings.Contains(err.Error(), "x509:"):
+		return c, fmt.Errorf("%s has a certificate that is not trusted here; the CA belongs into server_cas of the context: %w", s.address, err)
 	case errors.Is(err, pachclient.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return c, fmt.Errorf("%s can't be reached; is the address right, is pachd running, is a port-forward or a VPN down? %w", s.address, err)
+		return c, fmt.Errorf("%s can't be reached; is the address right (grpcs:// is with TLS, grpc:// is without), is pachd running, is a port-forward or a VPN down? %w", s.address, err)
 	}
 	return c, fmt.Errorf("%s: %w", s.address, err)
 }

@@ -124,13 +124,13 @@ func (d *daemon) run(ctx context.Context, s streams) (err error) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- d.mounted.Serve() }()
-	stop, err := d.announce(s)
+	config, unwatch := watchConfig(d.parts.server, d.log)
+	defer unwatch()
+	stop, err := d.announce(s, config)
 	if err != nil {
 		return errors.Join(err, d.mounted.Detach())
 	}
 	defer stop()
-	unwatch := d.watchConfig()
-	defer unwatch()
 	reason := d.wait(served)
 	err = d.finish(reason, served)
 	how := control.Stopped{Exit: control.ExitCode(err, false)}
@@ -171,7 +171,7 @@ func (d *daemon) openKept(ctx context.Context) error {
 
 // announce makes the mount known once it can be used: to the other commands
 // and, with one line, to whoever waits.
-func (d *daemon) announce(s streams) (stop func(), err error) {
+func (d *daemon) announce(s streams, config *configWatch) (stop func(), err error) {
 	if err := d.listable(); err != nil {
 		return nil, err
 	}
@@ -179,7 +179,8 @@ func (d *daemon) announce(s streams) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	api := &control.Server{Stage: d.parts.stage, Mountpoint: d.mountpoint, Address: d.parts.server.address, Project: d.parts.server.project, Stop: d.askStop}
+	api := &control.Server{Stage: d.parts.stage, Mountpoint: d.mountpoint, Project: d.parts.server.project,
+		Address: config.Address, Problem: config.Problem, Stop: d.askStop}
 	go func() {
 		if err := api.Serve(l); err != nil {
 			d.log.Error("control socket", "err", err)

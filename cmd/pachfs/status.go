@@ -61,6 +61,9 @@ func onlyBranch(list []staging.Status, branch string) []staging.Status {
 // wrong below.
 func printStatus(w io.Writer, info control.Info) error {
 	fmt.Fprintf(w, "%s: project %s of %s\n", info.Mountpoint, info.Project, info.Server)
+	if info.Problem != "" {
+		fmt.Fprintln(w, info.Problem)
+	}
 	if len(info.Branches) == 0 {
 		fmt.Fprintln(w, "no branch has been used yet")
 		return nil

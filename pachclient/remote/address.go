@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -23,9 +24,9 @@ func parseAddress(s string) (address, error) {
 		return address{}, fmt.Errorf("address %q: %s (try grpc://host:port, grpcs://host:port or unix:///path)", s, why)
 	}
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
-		path = "/" + strings.TrimLeft(path, "/")
-		if path == "/" {
-			return fail("no path")
+		path = strings.TrimPrefix(path, "//")
+		if len(path) < 2 || path[0] != '/' {
+			return fail("a socket needs an absolute path")
 		}
 		return address{target: "unix://" + path}, nil
 	}
@@ -44,15 +45,22 @@ func parseAddress(s string) (address, error) {
 	default:
 		return fail("unknown scheme " + u.Scheme)
 	}
-	if a.host == "" {
+	port := u.Port()
+	switch n, err := strconv.ParseUint(port, 10, 16); {
+	case port == "" && a.host == "":
 		return fail("no host")
+	case port == "":
+		port = defaultPort
+	case err != nil || n == 0:
+		return fail("there is no port " + port)
+	case a.host == "":
+		a.host = "localhost" // as everywhere else
+	}
+	if strings.Contains(a.host, ":") && u.Host[0] != '[' {
+		return fail("an IPv6 address stands in brackets")
 	}
 	if u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return fail("only a host and a port belong there")
-	}
-	port := u.Port()
-	if port == "" {
-		port = defaultPort
 	}
 	a.target = "dns:///" + net.JoinHostPort(a.host, port)
 	return a, nil

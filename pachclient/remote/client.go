@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,6 +30,7 @@ type Config struct {
 	Address   string                                      // grpc://h:p, grpcs://h:p, http(s)://, h, h:p, unix:///path
 	ServerCAs []byte                                      // PEM; replaces the system's roots
 	Token     string                                      // "": not logged in
+	Login     string                                      // the command that gets another token, for the words of a refusal
 	Dialer    func(ctx context.Context) (net.Conn, error) // instead of Address, for a server in this process
 	Logger    *slog.Logger
 }
@@ -53,10 +55,13 @@ type Client struct {
 	log      *slog.Logger
 	retryFor time.Duration
 
-	mu     sync.RWMutex // guards what follows; not held through a call
-	conn   *grpc.ClientConn
-	token  string
-	server *release // who answers on conn; nil while that is not known
+	mu         sync.RWMutex // guards what follows; not held through a call
+	link       *link
+	conf       Config // what link was made of, and the token
+	closed     bool
+	deployment string   // the only cluster that may answer; "": any
+	trouble    error    // why the last call was refused; nil: it was not
+	server     *release // who answers on link; nil while that is not known
 }
 
 var _ pachclient.Client = (*Client)(nil)
@@ -64,20 +69,23 @@ var _ pachclient.Client = (*Client)(nil)
 // Dial prepares a client. Nothing is sent before its first call; Cluster is a
 // good one to find out whether address and token are right.
 func Dial(_ context.Context, c Config) (*Client, error) {
-	conn, err := connect(c)
-	if err != nil {
-		return nil, err
-	}
 	log := c.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{log: log, retryFor: retryFor, conn: conn, token: c.Token}, nil
+	client := &Client{log: log, retryFor: retryFor, conf: c}
+	var err error
+	client.link, err = client.connect(c)
+	return client, err
 }
 
-func connect(c Config) (*grpc.ClientConn, error) {
+func (client *Client) connect(c Config) (*link, error) {
+	l := &link{c: client}
 	opts := []grpc.DialOption{
 		grpc.WithDisableServiceConfig(),
+		grpc.WithStatsHandler(l),
+		grpc.WithUnaryInterceptor(l.unary),
+		grpc.WithStreamInterceptor(l.stream),
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(4 * window),
 		grpc.WithReadBufferSize(256 << 10),
@@ -100,7 +108,8 @@ func connect(c Config) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return grpc.NewClient(a.target, append(opts, grpc.WithTransportCredentials(creds))...)
+	l.conn, err = grpc.NewClient(a.target, append(opts, grpc.WithTransportCredentials(creds))...)
+	return l, err
 }
 
 func transport(a address, cas []byte) (credentials.TransportCredentials, error) {
@@ -120,32 +129,44 @@ func transport(a address, cas []byte) (credentials.TransportCredentials, error) 
 	return credentials.NewTLS(conf), nil
 }
 
-// Reconfigure takes up another address, CA or token. Calls under way on the
-// old connection fail as if the server had gone, and are made again where that
-// is harmless.
+// Reconfigure takes up another address, CA or token. A new token alone breaks
+// nothing. Calls under way on an old connection fail as if the server had gone,
+// and are made again where that is harmless.
 func (c *Client) Reconfigure(conf Config) error {
-	conn, err := connect(conf)
+	c.mu.Lock()
+	if c.conf.sameServer(conf) {
+		c.conf = conf
+		c.mu.Unlock()
+		return nil
+	}
+	c.mu.Unlock()
+	l, err := c.connect(conf)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	old := c.conn
-	c.conn, c.token, c.server = conn, conf.Token, nil
+	old := c.link
+	c.link, c.conf, c.server = l, conf, nil
 	c.mu.Unlock()
-	return old.Close()
+	return old.conn.Close()
+}
+
+func (c Config) sameServer(d Config) bool {
+	return c.Dialer == nil && d.Dialer == nil && c.Address == d.Address && bytes.Equal(c.ServerCAs, d.ServerCAs)
 }
 
 // Close ends what is under way.
 func (c *Client) Close() error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.conn.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	return c.link.conn.Close()
 }
 
 func (c *Client) connection() *grpc.ClientConn {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.conn
+	return c.link.conn
 }
 
 func (c *Client) pfs() pfs.APIClient         { return pfs.NewAPIClient(c.connection()) }
@@ -156,8 +177,8 @@ func (c *Client) metadata() pbmeta.APIClient { return pbmeta.NewAPIClient(c.conn
 func (c *Client) auth(ctx context.Context) context.Context {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if c.token == "" {
+	if c.conf.Token == "" {
 		return ctx
 	}
-	return metadata.AppendToOutgoingContext(ctx, "authn-token", c.token)
+	return metadata.AppendToOutgoingContext(ctx, "authn-token", c.conf.Token)
 }

@@ -18,16 +18,14 @@ import (
 // Cluster says who answers.
 func (c *Client) Cluster(ctx context.Context) (pachclient.Cluster, error) {
 	var out pachclient.Cluster
+	ctx = context.WithValue(ctx, whoever{}, true)
 	err := c.call(ctx, "inspect cluster", func(ctx context.Context) error {
 		info, err := c.admin().InspectCluster(ctx, &admin.InspectClusterRequest{})
-		out.ID, out.Deployment = info.GetId(), info.GetDeploymentId()
+		out.ID, out.Deployment = info.GetId(), deploymentOf(info)
 		return err
 	})
 	if err != nil {
 		return out, err
-	}
-	if out.Deployment == "" {
-		out.Deployment = out.ID
 	}
 	v, err := c.askVersion(ctx)
 	out.Version = v.String()

@@ -17,10 +17,12 @@ type errStarted struct{ error }
 
 func (e errStarted) Unwrap() error { return e.error }
 
-// retry makes a call until it is answered, for at most c.retryFor (0: until
-// ctx ends) while the server is away. fn gets a context with the token on it.
+// retry makes a call until it is answered, for as long as within (0: until ctx
+// ends) after the server turned out to be away: a call that went on for long
+// before it broke is made again too. fn gets a context with the token on it.
 func (c *Client) retry(ctx context.Context, op string, within time.Duration, fn func(ctx context.Context) error) error {
-	start, wait := time.Now(), 20*time.Millisecond
+	var away time.Time
+	wait := 20 * time.Millisecond
 	for {
 		err := fn(c.auth(ctx))
 		var started errStarted
@@ -28,7 +30,13 @@ func (c *Client) retry(ctx context.Context, op string, within time.Duration, fn 
 			return started.error
 		}
 		err = wire.Error(op, err)
-		if err == nil || !errors.Is(err, pachclient.ErrUnavailable) || within > 0 && time.Since(start)+wait > within {
+		if err == nil || !errors.Is(err, pachclient.ErrUnavailable) {
+			return err
+		}
+		if away.IsZero() {
+			away = time.Now()
+		}
+		if within > 0 && time.Since(away)+wait > within {
 			return err
 		}
 		c.log.Debug("trying again", "op", op, "err", err)

@@ -32,7 +32,7 @@ func (c *Client) askVersion(ctx context.Context) (r release, err error) {
 		r = release{v.GetMajor(), v.GetMinor(), v.GetMicro()}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.conn == conn { // Reconfigure may have come in between
+		if c.link.conn == conn { // Reconfigure may have come in between
 			c.server = &r
 		}
 		return nil

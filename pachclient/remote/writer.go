@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"iter"
 	"time"
 
@@ -23,36 +24,40 @@ const setTTL = 30 * time.Minute
 // go into a set of their own: copied and added bytes of one path in one set
 // end as a broken commit.
 func (c *Client) Upload(ctx context.Context, changes iter.Seq2[pachclient.Change, error]) (pachclient.FileSet, error) {
-	ctx, cancel := context.WithCancel(c.auth(ctx))
-	defer cancel()
-	main, err := c.newSet(ctx)
-	if err != nil {
-		return "", err
-	}
-	var tail *setStream
-	for ch, err := range changes {
-		if err != nil {
-			return "", err
-		}
-		if err := main.put(ctx, ch); err != nil {
-			return "", err
-		}
-		if ch.From != nil && ch.Open != nil {
-			if tail == nil {
-				if tail, err = c.newSet(ctx); err != nil {
-					return "", err
-				}
-			}
-			if err := tail.add(ctx, ch); err != nil {
-				return "", err
-			}
-		}
-	}
-	ids, err := finish(main, tail)
+	ids, err := c.upload(ctx, changes)
 	if err != nil {
 		return "", err
 	}
 	return c.compose(ctx, ids)
+}
+
+func (c *Client) upload(ctx context.Context, changes iter.Seq2[pachclient.Change, error]) ([]string, error) {
+	ctx, cancel := context.WithCancel(c.auth(ctx))
+	defer cancel()
+	main, err := c.newSet(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var tail *setStream
+	for ch, err := range changes {
+		if err != nil {
+			return nil, err
+		}
+		if err := main.put(ctx, ch); err != nil {
+			return nil, err
+		}
+		if ch.From != nil && ch.Open != nil {
+			if tail == nil {
+				if tail, err = c.newSet(ctx); err != nil {
+					return nil, err
+				}
+			}
+			if err := tail.add(ctx, ch); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return finish(main, tail)
 }
 
 // finish closes the streams and gives the sets' IDs.
@@ -71,14 +76,20 @@ func finish(streams ...*setStream) ([]string, error) {
 	return ids, nil
 }
 
-// compose makes one set of several, and gives it its time to live.
+// compose makes one set of several, and gives it its time to live. Made twice,
+// because an answer was lost, the other one expires.
 func (c *Client) compose(ctx context.Context, ids []string) (pachclient.FileSet, error) {
 	if len(ids) == 1 {
-		_, err := c.pfs().RenewFileSet(ctx, &pfs.RenewFileSetRequest{FileSetId: ids[0], TtlSeconds: int64(setTTL / time.Second)})
-		return pachclient.FileSet(ids[0]), wire.Error("renew file set", err)
+		set := pachclient.FileSet(ids[0])
+		return set, c.Renew(ctx, set, setTTL)
 	}
-	resp, err := c.pfs().ComposeFileSet(ctx, &pfs.ComposeFileSetRequest{FileSetIds: ids, TtlSeconds: int64(setTTL / time.Second)})
-	return pachclient.FileSet(resp.GetFileSetId()), wire.Error("compose file sets", err)
+	var set pachclient.FileSet
+	err := c.call(ctx, "compose file sets", func(ctx context.Context) error {
+		resp, err := c.pfs().ComposeFileSet(ctx, &pfs.ComposeFileSetRequest{FileSetIds: ids, TtlSeconds: int64(setTTL / time.Second)})
+		set = pachclient.FileSet(resp.GetFileSetId())
+		return err
+	})
+	return set, err
 }
 
 // A setStream is an upload under way.
@@ -237,8 +248,13 @@ func (c *Client) Annotate(ctx context.Context, commit pachclient.Commit, kv map[
 // before 2.5.8, drop whole sets of commits only.
 func (c *Client) Drop(ctx context.Context, commit pachclient.Commit) error {
 	op := "drop " + commit.String()
+	again := false
 	err := c.call(ctx, op, func(ctx context.Context) error {
 		_, err := c.pfs().DropCommit(ctx, &pfs.DropCommitRequest{Commit: wire.Commit(commit)})
+		if again && errors.Is(wire.Error(op, err), iofs.ErrNotExist) {
+			return nil // gone by the call before, whose answer was lost
+		}
+		again = true
 		return err
 	})
 	if !errors.Is(err, pachclient.ErrUnsupported) {

@@ -13,6 +13,7 @@
 //     machine. When it is closed, nothing of it may be left ([Mount.Close]).
 //   - A [Proxy] stands between the two: it counts bytes, and cuts, holds or
 //     slows the connections.
+//   - A [Relay] stands there too, and breaks the wire at a point of a call.
 //
 // With -race the daemon is built with it too, and a race in it fails the test.
 package harness

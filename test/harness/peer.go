@@ -30,7 +30,8 @@ type Peer struct {
 // peerDeadline is how long a call may take.
 const peerDeadline = time.Minute
 
-func dial(t testing.TB, url string) *Peer {
+// Dial gives a peer of the Pachyderm at a URL.
+func Dial(t testing.TB, url string) *Peer {
 	t.Helper()
 	conn, err := grpc.NewClient(strings.TrimPrefix(url, "grpc://"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -32,7 +32,7 @@ func Serve(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	if url := os.Getenv("PACHFS_TEST_PACHD"); url != "" {
 		s := &Server{URL: url, suffix: fmt.Sprintf("-%06x", rand.Uint32()&0xffffff)}
-		s.Peer = dial(t, url)
+		s.Peer = Dial(t, url)
 		return s
 	}
 	return ServeOwn(t, flags...)
@@ -47,14 +47,14 @@ func ServeOwn(t testing.TB, flags ...string) *Server {
 	}
 	s := &Server{store: filepath.Join(t.TempDir(), "store"), flags: flags}
 	s.run(t, "127.0.0.1:0")
-	s.Peer = dial(t, s.URL)
+	s.Peer = Dial(t, s.URL)
 	return s
 }
 
 // At gives a Pachyderm that the test itself serves.
 func At(t testing.TB, url string) *Server {
 	t.Helper()
-	return &Server{URL: url, Peer: dial(t, url)}
+	return &Server{URL: url, Peer: Dial(t, url)}
 }
 
 func (s *Server) run(t testing.TB, listen string) {

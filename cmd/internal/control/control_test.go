@@ -41,7 +41,8 @@ func start(t *testing.T, dir string, s *embedded.Server) *daemon {
 	l, err := control.Listen(dir)
 	must(t, err)
 	stop := make(chan control.Stopped, 1)
-	api := &control.Server{Stage: stage, Mountpoint: "/mnt", Address: "embedded", Project: "default",
+	api := &control.Server{Stage: stage, Mountpoint: "/mnt", Project: "default",
+		Address: func() string { return "embedded" }, Problem: func() string { return "" },
 		Stop: func() <-chan control.Stopped { stop <- control.Stopped{Exit: 3, Message: "why"}; return stop }}
 	done := make(chan error, 1)
 	go func() { done <- api.Serve(l) }()

@@ -16,8 +16,9 @@ import (
 type Server struct {
 	Stage      *staging.Stage
 	Mountpoint string
-	Address    string // of the Pachyderm
+	Address    func() string // of the Pachyderm
 	Project    string
+	Problem    func() string         // what is wrong with it or with its configuration; "": nothing
 	Stop       func() <-chan Stopped // begins to stop; the channel gives how it ended
 
 	http http.Server
@@ -94,7 +95,7 @@ func body[T any](r *http.Request) (v T, err error) {
 }
 
 func (s *Server) status(*http.Request) (Info, error) {
-	i := Info{Mountpoint: s.Mountpoint, Server: s.Address, Project: s.Project, StateDir: s.Stage.Dir(), PID: os.Getpid(), Branches: []staging.Status{}}
+	i := Info{Mountpoint: s.Mountpoint, Server: s.Address(), Project: s.Project, Problem: s.Problem(), StateDir: s.Stage.Dir(), PID: os.Getpid(), Branches: []staging.Status{}}
 	for _, o := range s.Stage.Overlays() {
 		i.Branches = append(i.Branches, o.Status())
 	}

@@ -49,6 +49,7 @@ type Info struct {
 	Mountpoint string           `json:"mountpoint"`
 	Server     string           `json:"server"`
 	Project    string           `json:"project"`
+	Problem    string           `json:"problem,omitempty"` // of the server or its configuration
 	StateDir   string           `json:"state_dir"`
 	PID        int              `json:"pid"`
 	Branches   []staging.Status `json:"branches"`
