@@ -47,8 +47,10 @@
 //   - A commit that is dropped does not end the subscriptions of its repo.
 //   - The root can't be added as a file, and a path has at most 16 KiB.
 //   - A provenance makes a branch an output branch, but no commits in it.
-//   - Pipelines, transactions, egress, files from URLs, the caches, fsck and
-//     the walks over provenance answer Unimplemented.
+//   - Files come from http and https URLs, not from those of object stores.
+//   - Pipelines, transactions, egress, the caches, fsck and the walks over
+//     provenance answer Unimplemented. A call that should become part of a
+//     transaction is refused: none exists.
 //
 // The change set of a stream (not its bytes) is held in memory, some 300 bytes
 // a path.

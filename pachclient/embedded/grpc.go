@@ -57,6 +57,9 @@ func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnarySe
 	if err := s.authorize(ctx, info.FullMethod, req); err != nil {
 		return nil, err
 	}
+	if err := refuseTransaction(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
 	resp, err = handle(ctx, req)
 	return resp, s.answer(info.FullMethod, err)
 }
