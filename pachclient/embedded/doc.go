@@ -48,9 +48,9 @@
 //   - The root can't be added as a file, and a path has at most 16 KiB.
 //   - A provenance makes a branch an output branch, but no commits in it.
 //   - Files come from http and https URLs, not from those of object stores.
-//   - Pipelines, transactions, egress, the caches, fsck and the walks over
-//     provenance answer Unimplemented. A call that should become part of a
-//     transaction is refused: none exists.
+//   - There are no pipelines and no transactions: a call that should become
+//     part of one is refused. Their services, egress, the caches, fsck and the
+//     walks over provenance answer Unimplemented.
 //
 // The change set of a stream (not its bytes) is held in memory, some 300 bytes
 // a path.

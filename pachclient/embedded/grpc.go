@@ -21,6 +21,7 @@ import (
 	"pachfs/pachclient/pfspb/auth"
 	"pachfs/pachclient/pfspb/metadata"
 	"pachfs/pachclient/pfspb/pfs"
+	"pachfs/pachclient/pfspb/pps"
 	"pachfs/pachclient/pfspb/version"
 )
 
@@ -48,6 +49,7 @@ func (s *Server) newGRPC() {
 	admin.RegisterAPIServer(s.grpc, adminServer{s: s})
 	version.RegisterAPIServer(s.grpc, versionServer{})
 	auth.RegisterAPIServer(s.grpc, authServer{s: s})
+	pps.RegisterAPIServer(s.grpc, pipelineServer{})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 }
 
