@@ -164,9 +164,19 @@ func TestPachctlBranches(t *testing.T) {
 	}
 	p.ok(remove("full", false))
 	p.fails(remove("full", false), codes.NotFound, `get branch "default/r.user@full": branch (id=0, branch=default/r@full) not found`)
-	_, err = p.CreateBranch(p.ctx, &pfs.CreateBranchRequest{Branch: branchRef("r", "out"), Provenance: []*pfs.Branch{branchRef("r", "master")}})
-	p.ok(err)
-	p.fails(remove("master", false), codes.Unknown, "default/r@out")
+	derive := func(repo string) error { // create branch -p
+		_, err := p.CreateBranch(p.run("create", "branch"), &pfs.CreateBranchRequest{Branch: branchRef(repo, "out"), Provenance: []*pfs.Branch{branchRef("r", "master")}})
+		return err
+	}
+	p.fails(derive("r"), codes.Unknown, "repo default/r cannot be in the provenance of its own branch")
+	p.repo("made")
+	p.ok(derive("made"))
+	p.fails(remove("master", false), codes.Unknown, `branch "default/r@master" cannot be deleted because it's in the direct provenance of [default/made@out]`)
+	_, err = p.DeleteRepo(p.run("delete", "repo"), &pfs.DeleteRepoRequest{Repo: repoRef("r")})
+	p.fails(err, codes.Unknown, `delete repo: delete branch default/r@master: branch "default/r@master" cannot be deleted`)
+	_, err = p.CreateBranch(p.run("create", "branch"), &pfs.CreateBranchRequest{Branch: branchRef("made", "two"), Provenance: []*pfs.Branch{branchRef("r", "new")}})
+	p.ok(err) // and makes what it is fed by
+	p.is("made by the way", p.listFile("r@new"), "")
 	p.ok(remove("master", true))
 	p.is("by id all the same", p.get(at("r", c[1]), "/2"), "2")
 }
