@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -193,6 +194,33 @@ func TestPachctlFiles(t *testing.T) {
 	if got := p.diffFile("r@master:/d", "r@master^^^^:/d"); len(got) != 1 {
 		t.Errorf("diff with the first commit: %.200q", got)
 	}
+}
+
+// pachctl shows what Send returns, which is no more than "EOF" when the server has
+// ended the call: an error must not overtake the rest of a small upload.
+func TestPachctlSeesWhyAnUploadFailed(t *testing.T) {
+	p := startPachctl(t)
+	p.repo("r")
+	c := p.puts("1")[0]
+	for words, ops := range map[string][]op{
+		"globbing character (*) not allowed in path": {setCommit(head("r", "master")), del("/ba*d"), add("/ba*d", "x")},
+		"has already finished":                       {setCommit(at("r", c)), del("/a"), add("/a", "x")},
+	} {
+		stream, err := p.ModifyFile(p.ctx)
+		p.ok(err)
+		for _, o := range ops {
+			p.ok(stream.Send(o))
+			time.Sleep(5 * time.Millisecond) // it reads the file meanwhile
+		}
+		_, err = stream.CloseAndRecv()
+		p.fails(err, codes.Unknown, words)
+	}
+	stream, err := p.ModifyFile(p.ctx) // but nobody sends for ever
+	p.ok(err)
+	p.ok(stream.Send(add("/no-commit", "x")))
+	waitFor(t, func() bool { return stream.Send(add("/no-commit", "x")) != nil })
+	_, err = stream.CloseAndRecv()
+	p.fails(err, codes.Unknown, "first message must be a commit")
 }
 
 // What `pachctl mount` asks for: names without a slash in front, also such that
