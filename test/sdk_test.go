@@ -46,7 +46,7 @@ func TestPythonClients(t *testing.T) {
 			}
 			s := harness.ServeOwn(t, "--like-pachd") // the scripts want a Pachyderm for themselves
 			python := filepath.Join(env, "bin", "python")
-			r := harness.Try(t, python, "-I", filepath.Join("testdata", c.library+".py"), s.URL, t.TempDir(), web.URL)
+			r := harness.Try(t, python, "-B", "-E", "-s", filepath.Join("testdata", c.library+".py"), s.URL, t.TempDir(), web.URL)
 			if r.Code != 0 || !strings.HasSuffix(r.Out, "done\n") {
 				t.Errorf("%v", r)
 			}

@@ -1,44 +1,13 @@
-"""What a user does with pachyderm-sdk, against the pachd at argv[1].
-
-Each step asserts what came back. argv[2] is an empty directory, argv[3] a web
-server that answers /page with "from the web" and everything else with 404.
-"""
-
-import contextlib
-import pathlib
-import sys
+"""What a user does with pachyderm-sdk: each step asserts what came back."""
 
 import grpc
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs
 from pachyderm_sdk.errors import AuthServiceNotActivated
 
-address, scratch, web = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
+from steps import address, big, paths, refused, scratch, step, want, web
+
 client = Client.from_pachd_address(address)
-big = bytes(range(256)) * 4096 * 21  # 22 MB: more than one message
-
-
-def step(name):
-    print("step:", name, flush=True)
-
-
-def want(got, expected):
-    assert got == expected, f"got {got!r}, want {expected!r}"
-
-
-@contextlib.contextmanager
-def refused(code, words):
-    try:
-        yield
-    except grpc.RpcError as err:
-        want(err.code(), code)
-        assert words in err.details(), err.details()
-        return
-    raise AssertionError(f"no error, want {code} with {words!r}")
-
-
-def paths(infos):
-    return [i.file.path for i in infos]
 
 
 def get(uri):

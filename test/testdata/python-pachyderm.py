@@ -1,44 +1,16 @@
-"""What a user does with python-pachyderm 7.x, the client before pachyderm-sdk.
-
-Each step asserts what came back. argv: an address, an empty directory, and a web
-server that answers /page with "from the web" and everything else with 404.
+"""What a user does with python-pachyderm 7.x, the client before pachyderm-sdk:
+each step asserts what came back.
 """
 
-import contextlib
 import io
-import pathlib
-import sys
 
 import grpc
 import python_pachyderm
 from python_pachyderm.service import pfs_proto
 
-address, scratch, web = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
+from steps import address, big, paths, refused, scratch, step, want, web
+
 client = python_pachyderm.Client.new_from_pachd_address(address)
-big = bytes(range(256)) * 4096 * 21  # 22 MB: more than one message
-
-
-def step(name):
-    print("step:", name, flush=True)
-
-
-def want(got, expected):
-    assert got == expected, f"got {got!r}, want {expected!r}"
-
-
-@contextlib.contextmanager
-def refused(code, words):
-    try:
-        yield
-    except grpc.RpcError as err:
-        want(err.code(), code)
-        assert words in err.details(), err.details()
-        return
-    raise AssertionError(f"no error, want {code} with {words!r}")
-
-
-def paths(infos):
-    return [i.file.path for i in infos]
 
 
 def get(commit, path):
