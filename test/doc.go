@@ -8,6 +8,9 @@
 //	commits   unmount, two mounts, errors        go test ./test -run 'Unmount|Two|Error|Unprivileged'
 //	faults    kill -9 while 1000 files are       go test ./test -run Kill -kills 50
 //	          written; -short does 3 rounds
+//	clients   Pachyderm's Python libraries       go test ./test -run Python
+//	          against pachfs serve; from PyPI
+//	          the first time, then from ~/.cache
 //	all                                          go test ./test
 //	with a race detector in the daemon           go test -race ./test
 //	real      against your own pachd             PACHFS_TEST_PACHD=grpc://host:port go test ./test

@@ -99,8 +99,11 @@ func (s *Server) CreateBranch(ctx context.Context, req *pfs.CreateBranchRequest)
 			if err != nil {
 				return err
 			}
-			if exists, err := t.branch(from); err != nil || exists == nil {
-				return anyError(err, t.noBranch(from))
+			if from.Repo == name.Repo {
+				return unknown("repo %s cannot be in the provenance of its own branch", name.Repo)
+			}
+			if err := t.fillBranch(from); err != nil {
+				return err
 			}
 			b.Provenance = append(b.Provenance, from)
 		}
@@ -115,13 +118,19 @@ func (s *Server) CreateBranch(ctx context.Context, req *pfs.CreateBranchRequest)
 	return &emptypb.Empty{}, err
 }
 
-func anyError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+// fillBranch creates a branch, with an empty commit, unless it is there.
+func (t *tx) fillBranch(name branchName) error {
+	if b, err := t.branch(name); err != nil || b != nil {
+		return err
 	}
-	return nil
+	if err := checkBranchName(name.Name); err != nil {
+		return err
+	}
+	head, err := t.defaultHead(name)
+	if err != nil {
+		return err
+	}
+	return t.setHead(name, head)
 }
 
 func (t *tx) noCycle(name branchName) error {
@@ -234,10 +243,11 @@ func (t *tx) deleteBranch(name branchName, force bool) error {
 	if err != nil {
 		return err
 	}
-	for _, below := range subvenance(name, all) {
-		if !force {
-			return unknown("branch %s has %s as subvenance, deleting it would break those branches", name, below)
-		}
+	made := subvenance(name, all)
+	if len(made) > 0 && !force {
+		return unknown("branch %q cannot be deleted because it's in the direct provenance of %v", name.String(), made)
+	}
+	for _, below := range made {
 		b, err := t.branch(below)
 		if err != nil {
 			return err

@@ -4,10 +4,12 @@ import (
 	"context"
 	"runtime"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"pachfs/pachclient/pfspb/admin"
 	"pachfs/pachclient/pfspb/pfs"
+	"pachfs/pachclient/pfspb/pps"
 	"pachfs/pachclient/pfspb/version"
 )
 
@@ -39,6 +41,13 @@ type versionServer struct{ version.UnimplementedAPIServer }
 func (versionServer) GetVersion(context.Context, *emptypb.Empty) (*version.Version, error) {
 	return &version.Version{Major: 2, Minor: 11, Micro: 6, GoVersion: runtime.Version(),
 		Platform: runtime.GOARCH}, nil
+}
+
+type pipelineServer struct{ pps.UnimplementedAPIServer }
+
+// ListPipeline lists none: there are no pipelines here.
+func (pipelineServer) ListPipeline(*pps.ListPipelineRequest, grpc.ServerStreamingServer[pps.PipelineInfo]) error {
+	return nil
 }
 
 var _ pfs.APIServer = (*Server)(nil)

@@ -46,8 +46,10 @@
 //     destroys the commit.
 //   - The root can't be added as a file, and a path has at most 16 KiB.
 //   - A provenance makes a branch an output branch, but no commits in it.
-//   - Pipelines, transactions, egress, files from URLs, the caches, fsck and
-//     the walks over provenance answer Unimplemented.
+//   - Files come from http and https URLs, not from those of object stores.
+//   - There are no pipelines and no transactions: a call that should become
+//     part of one is refused. Their services, egress, the caches, fsck and the
+//     walks over provenance answer Unimplemented.
 //
 // The change set of a stream (not its bytes) is held in memory, some 300 bytes
 // a path.

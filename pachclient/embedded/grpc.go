@@ -21,6 +21,7 @@ import (
 	"pachfs/pachclient/pfspb/auth"
 	"pachfs/pachclient/pfspb/metadata"
 	"pachfs/pachclient/pfspb/pfs"
+	"pachfs/pachclient/pfspb/pps"
 	"pachfs/pachclient/pfspb/version"
 )
 
@@ -48,6 +49,7 @@ func (s *Server) newGRPC() {
 	admin.RegisterAPIServer(s.grpc, adminServer{s: s})
 	version.RegisterAPIServer(s.grpc, versionServer{})
 	auth.RegisterAPIServer(s.grpc, authServer{s: s})
+	pps.RegisterAPIServer(s.grpc, pipelineServer{})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 }
 
@@ -55,6 +57,9 @@ func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnarySe
 	defer s.rescue(info.FullMethod, &err)
 	s.stats.call(info.FullMethod)
 	if err := s.authorize(ctx, info.FullMethod, req); err != nil {
+		return nil, err
+	}
+	if err := refuseTransaction(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
 	resp, err = handle(ctx, req)
@@ -67,7 +72,30 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 	if err := s.authorize(stream.Context(), info.FullMethod, nil); err != nil {
 		return err
 	}
-	return s.answer(info.FullMethod, handle(srv, stream))
+	err = handle(srv, stream)
+	if err != nil && info.IsClientStream {
+		linger(stream)
+	}
+	return s.answer(info.FullMethod, err)
+}
+
+// patience is how long the error of an upload waits for the rest of it.
+const patience = 100 * time.Millisecond
+
+// linger takes what a client is just sending after its call has failed. One whose
+// Send meets the end of a stream is told "EOF", and pachctl shows people that
+// instead of the error.
+func linger(stream grpc.ServerStream) {
+	over := make(chan struct{})
+	go func() { // until the client has sent all, or the handler has returned
+		defer close(over)
+		for stream.RecvMsg(new(pfs.ModifyFileRequest)) == nil {
+		}
+	}()
+	select {
+	case <-over:
+	case <-time.After(patience):
+	}
 }
 
 func (s *Server) answer(method string, err error) error {

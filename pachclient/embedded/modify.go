@@ -113,7 +113,7 @@ func (s *Server) receiveInto(g *stage, stream modifyStream, to target) ([]tree.C
 		}
 		switch body := req.Body.(type) {
 		case *pfs.ModifyFileRequest_AddFile:
-			err = s.addFile(g, body.AddFile)
+			err = s.addFile(stream.Context(), g, body.AddFile)
 		case *pfs.ModifyFileRequest_DeleteFile:
 			err = s.deleteFile(g, to, body.DeleteFile)
 		case *pfs.ModifyFileRequest_CopyFile:

@@ -9,7 +9,7 @@ import (
 	"pachfs/pachclient/pfspb/pfs"
 )
 
-func (s *Server) addFile(g *stage, req *pfs.AddFile) error {
+func (s *Server) addFile(ctx context.Context, g *stage, req *pfs.AddFile) error {
 	path, err := writePath(req.GetPath())
 	if err != nil {
 		return err
@@ -17,12 +17,12 @@ func (s *Server) addFile(g *stage, req *pfs.AddFile) error {
 	if path == "/" {
 		return unknown("path (%s) invalid: the root is not a file", req.Path)
 	}
-	if _, ok := req.Source.(*pfs.AddFile_Url); ok {
-		return unknown("files from a URL are not supported by the embedded server")
+	key := tree.Key(path, cleanDatum(req.Datum))
+	if from, ok := req.Source.(*pfs.AddFile_Url); ok {
+		return s.addURL(ctx, g, key, from.Url)
 	}
-	data := req.GetRaw().GetValue()
-	s.stats.received.Add(int64(len(data)))
-	return g.add(tree.Key(path, cleanDatum(req.Datum)), data)
+	_, err = appender{s, g, key}.Write(req.GetRaw().GetValue())
+	return err
 }
 
 // cleanDatum makes a datum fit for a key: NUL separates it from the name.

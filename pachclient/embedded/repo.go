@@ -188,7 +188,7 @@ func (t *tx) deleteRepo(name repoName, force bool) error {
 	}
 	for _, b := range branches {
 		if err := t.deleteBranch(b.Branch, force); err != nil {
-			return err
+			return fmt.Errorf("delete repo: delete branch %s: %w", b.Branch, err)
 		}
 	}
 	var keys, ids []string
