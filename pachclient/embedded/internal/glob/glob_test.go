@@ -72,6 +72,34 @@ func TestNoBlowUp(t *testing.T) {
 	}
 }
 
+// Nested repeats of every kind, each of which could start everywhere, are tried
+// from every place but once.
+func TestNestingDoesNotBlowUp(t *testing.T) {
+	path := "/" + strings.Repeat("a", 60)
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		for _, op := range []string{"!", "+", "*", "?", "@"} {
+			for _, inner := range []string{"*", "?", "a", "?(a)", "+(a)"} {
+				deep := "/" + strings.Repeat(op+"("+inner, maxDepth-1) + "z" + strings.Repeat(")", maxDepth-1)
+				g, err := Compile(deep)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if g.Match(path) && (op == "+" || op == "@") { // there is no z in it
+					t.Errorf("%.20s... matches", deep)
+				}
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it takes for ever")
+	}
+}
+
 func FuzzCompile(f *testing.F) {
 	f.Add("/a*{b,[c-d]}@(x|!(y))", "/abx")
 	f.Fuzz(func(t *testing.T, pattern, path string) {
