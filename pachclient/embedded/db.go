@@ -96,12 +96,13 @@ type tx struct {
 	b   *bolt.Tx
 	s   *Server
 	now time.Time
+	ctx context.Context // its end ends long work
 }
 
 // view runs fn on what is committed. It must be short: a reader that stays
 // keeps the database from growing.
 func (s *Server) view(fn func(*tx) error) error {
-	return s.db.View(func(b *bolt.Tx) error { return fn(&tx{b, s, time.Now()}) })
+	return s.db.View(func(b *bolt.Tx) error { return fn(&tx{b, s, time.Now(), noDeadline}) })
 }
 
 // update runs fn and commits, unless fn fails or ctx has ended: what is not
@@ -111,7 +112,7 @@ func (s *Server) update(ctx context.Context, fn func(*tx) error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fn(&tx{b, s, time.Now()}); err != nil {
+		if err := fn(&tx{b, s, time.Now(), ctx}); err != nil {
 			return err
 		}
 		return ctx.Err()
@@ -169,6 +170,9 @@ func number(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, 
 
 // Node reads a tree node in the transaction.
 func (t *tx) Node(id tree.ID, fn func([]byte) error) error {
+	if err := t.ctx.Err(); err != nil {
+		return err
+	}
 	data := t.b.Bucket(bucketNodes).Get([]byte(number(uint64(id))))
 	if data == nil {
 		return fs.ErrNotExist
@@ -188,10 +192,17 @@ func (t *tx) Put(data []byte) (tree.ID, error) {
 }
 
 // nodes reads tree nodes outside of a transaction: each in a short one of its
-// own. They never change, and the gate keeps the collector away.
-type nodes struct{ s *Server }
+// own. They never change, and the gate keeps the collector away. When ctx ends
+// there are no more: however long a walk is, nobody goes on with it in vain.
+type nodes struct {
+	ctx context.Context
+	s   *Server
+}
 
 func (n nodes) Node(id tree.ID, fn func([]byte) error) error {
+	if err := n.ctx.Err(); err != nil {
+		return err
+	}
 	return n.s.view(func(t *tx) error { return t.Node(id, fn) })
 }
 

@@ -115,7 +115,7 @@ func (s *Server) receiveInto(g *stage, stream modifyStream, to target) ([]tree.C
 		case *pfs.ModifyFileRequest_AddFile:
 			err = s.addFile(g, body.AddFile)
 		case *pfs.ModifyFileRequest_DeleteFile:
-			err = s.deleteFile(g, to, body.DeleteFile)
+			err = s.deleteFile(stream.Context(), g, to, body.DeleteFile)
 		case *pfs.ModifyFileRequest_CopyFile:
 			err = s.copyFile(stream.Context(), g, body.CopyFile)
 		case *pfs.ModifyFileRequest_SetCommit:
