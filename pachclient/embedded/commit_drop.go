@@ -59,7 +59,7 @@ func (t *tx) remove(c *commitRec) error {
 			return err
 		}
 	}
-	t.s.dirty.set(true)
+	t.leaves()
 	return t.forget(c.Repo, c.ID, number(c.Seq))
 }
 

@@ -13,6 +13,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"pachfs/pachclient/embedded/internal/content"
 	"pachfs/pachclient/embedded/internal/tree"
 )
 
@@ -97,12 +98,35 @@ type tx struct {
 	s   *Server
 	now time.Time
 	ctx context.Context // its end ends long work
+
+	writers []*content.Writer
+}
+
+// newWriter gives a writer of contents. When the transaction fails, nothing
+// refers to what it wrote.
+func (t *tx) newWriter() *content.Writer {
+	w := t.s.content.NewWriter()
+	t.writers = append(t.writers, w)
+	return w
+}
+
+// leaves says that nothing will refer to something any more, once the
+// transaction is committed. Not before: a collection that saw the store as it
+// was would forget about it.
+func (t *tx) leaves() { t.b.OnCommit(func() { t.s.dirty.set(true) }) }
+
+// giveUp cleans up after a transaction that failed.
+func (t *tx) giveUp() {
+	for _, w := range t.writers {
+		w.Sync() // whatever comes of it: nothing may go on behind its back
+		t.s.dirty.set(true)
+	}
 }
 
 // view runs fn on what is committed. It must be short: a reader that stays
 // keeps the database from growing.
 func (s *Server) view(fn func(*tx) error) error {
-	return s.db.View(func(b *bolt.Tx) error { return fn(&tx{b, s, time.Now(), noDeadline}) })
+	return s.db.View(func(b *bolt.Tx) error { return fn(&tx{b: b, s: s, now: time.Now(), ctx: noDeadline}) })
 }
 
 // update runs fn and commits, unless fn fails or ctx has ended: what is not
@@ -112,10 +136,15 @@ func (s *Server) update(ctx context.Context, fn func(*tx) error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fn(&tx{b, s, time.Now(), ctx}); err != nil {
-			return err
+		t := &tx{b: b, s: s, now: time.Now(), ctx: ctx}
+		err := fn(t)
+		if err == nil {
+			err = ctx.Err()
 		}
-		return ctx.Err()
+		if err != nil {
+			t.giveUp()
+		}
+		return err
 	})
 	if err == nil {
 		s.changes.fire()

@@ -189,6 +189,9 @@ func (s *Server) ComposeFileSet(ctx context.Context, req *pfs.ComposeFileSetRequ
 	resp := &pfs.CreateFileSetResponse{}
 	return resp, s.update(ctx, func(t *tx) error {
 		made := &fileSetRec{}
+		if len(req.FileSetIds) > 1 { // what is made on the way
+			t.leaves()
+		}
 		for i, id := range req.FileSetIds {
 			r, err := t.fileSet(id)
 			if err == nil && r == nil {
