@@ -123,8 +123,9 @@ func TestClientsThatVanish(t *testing.T) {
 	p.repo("r")
 	h := head("r", "master")
 	p.modify(h, add("/x", "x"))
+	first := p.fileSet(add("/y", "y"))
 	begin := time.Now()
-	p.modify(h, cp("/", setRef(p.fileSet(add("/y", "y"))), "/"))
+	p.modify(h, cp("/", setRef(first), "/"))
 	typical := time.Since(begin)
 	landed := 0
 	for i := range 40 {
