@@ -166,11 +166,16 @@ func FuzzCall(f *testing.F) {
 	p.ctx = context.Background()
 	served := methods(f, p.s)
 	w := newSpeaker(p, rand.New(rand.NewPCG(1, 1)))
+	seeds := make(map[string][][][]byte)
+	for _, s := range transcript(f) {
+		if m, err := methodOf(s.Method); err == nil && len(seeds[m.name]) < 3 {
+			seeds[m.name] = append(seeds[m.name], s.encoded(f, &golden{}, m))
+		}
+	}
 	for i, m := range served {
-		f.Add(uint16(i), []byte(nil))
-		for range 2 {
+		for _, messages := range append(seeds[m.name], nil, w.requests(m), w.requests(m)) {
 			var data []byte
-			for _, b := range w.requests(m) {
+			for _, b := range messages {
 				data = protowire.AppendBytes(data, b)
 			}
 			f.Add(uint16(i), data)

@@ -112,17 +112,18 @@ func (c fatalCall) kill(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	typical, answers, unanswered, happened := 30*time.Millisecond, 0, 0, 0
+	typical, answers, unanswered, happened := time.Duration(0), 0, 0, 0
 	v := &victim{}
 	for v.i = 1; v.i <= rounds; v.i++ {
-		answered, took := c.killOnce(t, dir, v, time.Duration(r.Int64N(int64(typical*5/4))))
+		after := time.Duration(r.Int64N(int64(typical*5/4) + 1)) // the first time at the answer
+		answered, took := c.killOnce(t, dir, v, after)
 		v.peer = start(t, dir, Options{})
 		v.ok(v.s.Check(v.ctx))
 		c.after(v, answered)
 		now := v.generationOf(head("r", "master"))
 		switch {
 		case answered:
-			answers, typical = answers+1, (typical+took)/2
+			answers, typical = answers+1, took
 		case now == v.i:
 			unanswered, happened = unanswered+1, happened+1
 		default:
@@ -144,7 +145,8 @@ func (p *peer) closed() {
 	p.ok(p.s.Close())
 }
 
-// killOnce makes the call and kills the server some time after it began.
+// killOnce makes the call and kills the server some time after it began, or
+// after 0 as soon as it was answered.
 func (c fatalCall) killOnce(t *testing.T, dir string, v *victim, after time.Duration) (bool, time.Duration) {
 	t.Helper()
 	var child *exec.Cmd
@@ -154,9 +156,14 @@ func (c fatalCall) killOnce(t *testing.T, dir string, v *victim, after time.Dura
 		c.prepare(v)
 	}
 	begin := time.Now()
-	time.AfterFunc(after, func() { child.Process.Kill() })
+	if after > 0 {
+		time.AfterFunc(after, func() { child.Process.Kill() })
+	}
 	err := c.call(v)
 	took := time.Since(begin)
+	if after == 0 {
+		child.Process.Kill()
+	}
 	child.Wait()
 	v.conn.Close()
 	return err == nil, took

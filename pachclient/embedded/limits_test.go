@@ -146,7 +146,10 @@ func TestASlowReaderHoldsNobodyUp(t *testing.T) {
 // A hundred uploads and then a hundred downloads on one connection, all of
 // them under way at once.
 func TestAHundredStreams(t *testing.T) {
-	const streams, size = 100, mib + mib/8
+	streams, size := 100, mib+mib/8
+	if testing.Short() {
+		size = 3 * 64 << 10
+	}
 	p := start(t, t.TempDir(), Options{})
 	p.repo("r")
 	h := head("r", "master")
