@@ -91,6 +91,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := start(t, t.TempDir(), Options{})
 			p.repo("r")
 			h := head("r", "master")

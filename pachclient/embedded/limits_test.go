@@ -55,7 +55,7 @@ func TestTheLargestMessage(t *testing.T) {
 // File contents come in messages of pachd's size, or in small ones, whole and
 // without a gap.
 func TestMessagesOfAFile(t *testing.T) {
-	want := noise(41*mib+7, 2)
+	want := noise(21*mib+7, 2)
 	for size, o := range map[int]Options{message: {}, 19_922_944: {LikePachd: true}} {
 		p := start(t, t.TempDir(), o)
 		p.repo("r")
@@ -112,7 +112,7 @@ func TestASlowReaderHoldsNobodyUp(t *testing.T) {
 	p := start(t, t.TempDir(), Options{})
 	p.repo("r")
 	h := head("r", "master")
-	data := noise(64*mib, 4)
+	data := noise(40*mib, 4)
 	p.modify(h, writes("/big", data, 2*mib)...)
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
@@ -126,7 +126,7 @@ func TestASlowReaderHoldsNobodyUp(t *testing.T) {
 			t.Error("wrong content")
 		}
 	}
-	if sent := p.s.Stats().BytesSent; sent > 32*mib {
+	if sent := p.s.Stats().BytesSent; sent > 24*mib {
 		t.Errorf("%d MiB were sent to somebody who does not read", sent/mib)
 	}
 	got := bytes.NewBuffer(bytes.Clone(first.Value))
