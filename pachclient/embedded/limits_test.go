@@ -153,7 +153,7 @@ func TestAHundredStreams(t *testing.T) {
 	p := start(t, t.TempDir(), Options{})
 	p.repo("r")
 	h := head("r", "master")
-	path := func(i int) string { return fmt.Sprintf("/d%d/f%d", i%3, i) }
+	path := func(i int) string { return fmt.Sprintf("/%d/f", i) }
 	together(streams, func(i int, begun func()) {
 		stream, err := p.ModifyFile(p.ctx)
 		if err == nil {
