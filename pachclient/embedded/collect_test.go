@@ -14,15 +14,26 @@ import (
 // nothing for one that looks everywhere.
 func (p *peer) collected() {
 	p.t.Helper()
-	p.idle(10 * time.Second)
 	now := time.Now() // for both: what has expired meanwhile is not meant
-	p.ok(p.s.sweep(now))
+	p.swept(now)
 	nodes, blobs := stored(p.s), p.blobs()
 	p.s.dirty.set(true)
-	p.ok(p.s.sweep(now))
+	p.swept(now)
 	if n, b := stored(p.s), p.blobs(); n != nodes || b != blobs {
 		p.t.Errorf("a sweep left %d nodes and %d blobs that nothing refers to", nodes-n, blobs-b)
 	}
+}
+
+// swept sweeps until nobody was in the way: neither a handler that has not
+// quite ended, nor the sweep that comes after the start.
+func (p *peer) swept(now time.Time) {
+	p.t.Helper()
+	waitFor(p.t, func() bool {
+		p.idle(10 * time.Second)
+		p.ok(p.s.sweep(now))
+		return !p.s.dirty.get()
+	})
+	p.idle(10 * time.Second)
 }
 
 func (p *peer) blobs() (n int) {
@@ -96,10 +107,34 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			p.repo("r")
 			h := head("r", "master")
 			p.modify(h, add("/old", "o"))
-			p.idle(time.Second)
-			p.ok(p.s.sweep(time.Now()))
+			p.swept(time.Now())
 			do(p, h)
 			p.collected()
 		})
+	}
+}
+
+// What a transaction leaves behind counts when it is committed: a collection
+// that ran before would not see it, and forget.
+func TestLeavingsCountAfterTheCommit(t *testing.T) {
+	p := start(t, t.TempDir(), Options{})
+	p.swept(time.Now())
+	p.ok(p.s.update(p.ctx, func(t *tx) error {
+		t.leaves()
+		if p.s.dirty.get() {
+			p.t.Error("it counts before")
+		}
+		return nil
+	}))
+	if !p.s.dirty.get() {
+		t.Error("it does not count after")
+	}
+	p.s.dirty.set(false)
+	p.fails(p.s.update(p.ctx, func(t *tx) error {
+		t.leaves()
+		return unknown("no")
+	}), codes.Unknown, "no")
+	if p.s.dirty.get() {
+		t.Error("it counts though nothing happened")
 	}
 }
