@@ -151,6 +151,7 @@ func TestAHundredStreams(t *testing.T) {
 		size = 3 * 64 << 10
 	}
 	p := start(t, t.TempDir(), Options{})
+	p.ctx = context.Background() // a minute may be short on a busy machine
 	p.repo("r")
 	h := head("r", "master")
 	path := func(i int) string { return fmt.Sprintf("/%d/f", i) }
