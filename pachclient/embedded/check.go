@@ -168,7 +168,7 @@ func (c *checker) contents(ctx context.Context) error {
 	r := c.s.content.NewReader()
 	defer r.Close()
 	for _, d := range c.roots {
-		err := tree.Nodes(nodes{c.s}, d, c.nodes, func(e *tree.Entry) error {
+		err := tree.Nodes(nodes{ctx, c.s}, d, c.nodes, func(e *tree.Entry) error {
 			if err := c.file(r, e); err != nil {
 				name, _, _ := strings.Cut(e.Key, "\x00")
 				c.badf("file %s: %w", name, err)

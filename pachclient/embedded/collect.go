@@ -79,7 +79,7 @@ func (s *Server) expire(now time.Time) error {
 		for _, id := range ids {
 			err = errors.Join(err, t.del(bucketFileSets, id))
 		}
-		s.dirty.set(true)
+		t.leaves()
 		return err
 	})
 }

@@ -59,7 +59,7 @@ func (t *tx) remove(c *commitRec) error {
 			return err
 		}
 	}
-	t.s.dirty.set(true)
+	t.leaves()
 	if !c.Finished.IsZero() {
 		t.b.OnCommit(func() { t.s.removals.add(c) })
 	}

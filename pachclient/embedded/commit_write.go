@@ -103,7 +103,7 @@ func (s *Server) ClearCommit(ctx context.Context, req *pfs.ClearCommitRequest) (
 		if !c.open() {
 			return unknown("cannot clear finished commit")
 		}
-		s.dirty.set(true)
+		t.leaves()
 		c.Tree, c.Own, c.Invalid = c.Base, layer{}, false
 		return t.putCommit(c)
 	})

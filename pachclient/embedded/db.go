@@ -13,6 +13,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"pachfs/pachclient/embedded/internal/content"
 	"pachfs/pachclient/embedded/internal/tree"
 )
 
@@ -96,12 +97,36 @@ type tx struct {
 	b   *bolt.Tx
 	s   *Server
 	now time.Time
+	ctx context.Context // its end ends long work
+
+	writers []*content.Writer
+}
+
+// newWriter gives a writer of contents. When the transaction fails, nothing
+// refers to what it wrote.
+func (t *tx) newWriter() *content.Writer {
+	w := t.s.content.NewWriter()
+	t.writers = append(t.writers, w)
+	return w
+}
+
+// leaves says that nothing will refer to something any more, once the
+// transaction is committed. Not before: a collection that saw the store as it
+// was would forget about it.
+func (t *tx) leaves() { t.b.OnCommit(func() { t.s.dirty.set(true) }) }
+
+// giveUp cleans up after a transaction that failed.
+func (t *tx) giveUp() {
+	for _, w := range t.writers {
+		w.Sync() // whatever comes of it: nothing may go on behind its back
+		t.s.dirty.set(true)
+	}
 }
 
 // view runs fn on what is committed. It must be short: a reader that stays
 // keeps the database from growing.
 func (s *Server) view(fn func(*tx) error) error {
-	return s.db.View(func(b *bolt.Tx) error { return fn(&tx{b, s, time.Now()}) })
+	return s.db.View(func(b *bolt.Tx) error { return fn(&tx{b: b, s: s, now: time.Now(), ctx: noDeadline}) })
 }
 
 // update runs fn and commits, unless fn fails or ctx has ended: what is not
@@ -111,10 +136,15 @@ func (s *Server) update(ctx context.Context, fn func(*tx) error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fn(&tx{b, s, time.Now()}); err != nil {
-			return err
+		t := &tx{b: b, s: s, now: time.Now(), ctx: ctx}
+		err := fn(t)
+		if err == nil {
+			err = ctx.Err()
 		}
-		return ctx.Err()
+		if err != nil {
+			t.giveUp()
+		}
+		return err
 	})
 	if err == nil {
 		s.changes.fire()
@@ -169,6 +199,9 @@ func number(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, 
 
 // Node reads a tree node in the transaction.
 func (t *tx) Node(id tree.ID, fn func([]byte) error) error {
+	if err := t.ctx.Err(); err != nil {
+		return err
+	}
 	data := t.b.Bucket(bucketNodes).Get([]byte(number(uint64(id))))
 	if data == nil {
 		return fs.ErrNotExist
@@ -188,10 +221,17 @@ func (t *tx) Put(data []byte) (tree.ID, error) {
 }
 
 // nodes reads tree nodes outside of a transaction: each in a short one of its
-// own. They never change, and the gate keeps the collector away.
-type nodes struct{ s *Server }
+// own. They never change, and the gate keeps the collector away. When ctx ends
+// there are no more: however long a walk is, nobody goes on with it in vain.
+type nodes struct {
+	ctx context.Context
+	s   *Server
+}
 
 func (n nodes) Node(id tree.ID, fn func([]byte) error) error {
+	if err := n.ctx.Err(); err != nil {
+		return err
+	}
 	return n.s.view(func(t *tx) error { return t.Node(id, fn) })
 }
 

@@ -28,11 +28,11 @@ func (s *Server) DiffFile(req *pfs.DiffFileRequest, stream grpc.ServerStreamingS
 	if err != nil {
 		return err
 	}
-	a, err := s.find(was, oldPath, "")
+	a, err := was.find(oldPath, "")
 	if err != nil {
 		return err
 	}
-	b, err := s.find(now, path, "")
+	b, err := now.find(path, "")
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (s *Server) oldSide(ctx context.Context, now *snapshot, path string, old *p
 		return s.snapshotFile(ctx, old)
 	}
 	if now.rec == nil || now.rec.Parent == "" {
-		return &snapshot{}, path, nil
+		return &snapshot{src: now.src}, path, nil
 	}
 	was, err := s.snapshot(ctx, now.rec.Repo.commit(now.rec.Parent))
 	return was, path, err
@@ -87,7 +87,7 @@ func (d *differ) same(a, b tree.Found) error {
 	if err := d.pair(key, a.Dir, b.Dir); err != nil {
 		return err
 	}
-	return tree.Diff(nodes{d.s}, da, db, key, d.pair)
+	return tree.Diff(d.now.src, da, db, key, d.pair)
 }
 
 // pair sends one path, unless both sides have the same hash.
@@ -116,11 +116,11 @@ func (d *differ) pair(key string, a, b *tree.Entry) (err error) {
 // compared, the rest stands alone. Both are held in memory; nobody asks for
 // this of big trees.
 func (d *differ) merge(a, b tree.Found) error {
-	old, err := d.list(a)
+	old, err := d.list(d.was, a)
 	if err != nil {
 		return err
 	}
-	now, err := d.list(b)
+	now, err := d.list(d.now, b)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (d *differ) merge(a, b tree.Found) error {
 	return nil
 }
 
-func (d *differ) list(f tree.Found) ([]pagerEntry, error) {
+func (d *differ) list(n *snapshot, f tree.Found) ([]pagerEntry, error) {
 	var all []pagerEntry
 	add := func(key string, e *tree.Entry) error {
 		all = append(all, pagerEntry{key, *e})
@@ -153,7 +153,7 @@ func (d *differ) list(f tree.Found) ([]pagerEntry, error) {
 		return all, nil
 	}
 	add(f.DirKey, f.Dir)
-	err := tree.Walk(nodes{d.s}, f.Dir.Dir, f.DirKey, "", add)
+	err := tree.Walk(n.src, f.Dir.Dir, f.DirKey, "", add)
 	return all, err
 }
 
@@ -187,7 +187,7 @@ func (s *Server) FindCommits(req *pfs.FindCommitsRequest, stream grpc.ServerStre
 		if err != nil {
 			return err
 		}
-		touched, err := s.touches(c.Own, req.FilePath)
+		touched, err := touches(nodes{stream.Context(), s}, c.Own, req.FilePath)
 		if err != nil {
 			return fmt.Errorf("search commit %s: %w", c, err)
 		}
@@ -208,14 +208,14 @@ func (s *Server) FindCommits(req *pfs.FindCommitsRequest, stream grpc.ServerStre
 }
 
 // touches says whether a layer puts or deletes a file.
-func (s *Server) touches(l layer, path string) (bool, error) {
+func touches(src tree.Source, l layer, path string) (bool, error) {
 	if len(path) < 2 || path[0] != '/' {
 		return false, nil
 	}
-	put, err := tree.Lookup(nodes{s}, l.Files, path[1:])
+	put, err := tree.Lookup(src, l.Files, path[1:])
 	if err != nil || put != nil {
 		return put != nil, err
 	}
-	deleted, err := tree.Lookup(nodes{s}, l.Deletes, path[1:])
+	deleted, err := tree.Lookup(src, l.Deletes, path[1:])
 	return deleted != nil, err
 }

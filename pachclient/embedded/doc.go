@@ -31,8 +31,9 @@
 // answered. So a commit that was answered is there after a power cut, and one
 // that was not is there whole or not at all. Blobs and nodes never change.
 // Those that nothing refers to any more (they belonged to an upload that
-// failed, a set that expired, a commit that was dropped) stay until a
-// collection, which runs only while no RPC reads or writes files.
+// failed or replaced its own, a set that expired, a commit that was dropped or
+// written again) stay until a collection, which runs only while no RPC reads or
+// writes files, and within a minute after something may have been left.
 // [Server.Check] verifies all of it.
 //
 // # What is not like pachd

@@ -27,11 +27,11 @@ func slogDiscard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 const childStore = "PACHFS_TEST_STORE"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childStore); dir != "" {
-		if err := writeForever(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+	for variable, child := range map[string]func(dir string) error{childStore: writeForever, childServer: serveForever} {
+		if dir := os.Getenv(variable); dir != "" {
+			fmt.Fprintln(os.Stderr, child(dir))
+			os.Exit(1)
 		}
-		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

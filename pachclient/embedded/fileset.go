@@ -189,6 +189,9 @@ func (s *Server) ComposeFileSet(ctx context.Context, req *pfs.ComposeFileSetRequ
 	resp := &pfs.CreateFileSetResponse{}
 	return resp, s.update(ctx, func(t *tx) error {
 		made := &fileSetRec{}
+		if len(req.FileSetIds) > 1 { // what is made on the way
+			t.leaves()
+		}
 		for i, id := range req.FileSetIds {
 			r, err := t.fileSet(id)
 			if err == nil && r == nil {
@@ -222,7 +225,7 @@ const (
 )
 
 // ShardFileSet cuts a file set into ranges of paths for parallel reading.
-func (s *Server) ShardFileSet(_ context.Context, req *pfs.ShardFileSetRequest) (*pfs.ShardFileSetResponse, error) {
+func (s *Server) ShardFileSet(ctx context.Context, req *pfs.ShardFileSetRequest) (*pfs.ShardFileSetResponse, error) {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	r, err := s.fileSet(req.FileSetId)
@@ -238,7 +241,7 @@ func (s *Server) ShardFileSet(_ context.Context, req *pfs.ShardFileSetRequest) (
 	}
 	shards := []*pfs.PathRange{{}}
 	files, size := int64(0), int64(0)
-	err = tree.Walk(nodes{s}, r.Does.Files, "", "", func(key string, e *tree.Entry) error {
+	err = tree.Walk(nodes{ctx, s}, r.Does.Files, "", "", func(key string, e *tree.Entry) error {
 		if e.IsDir {
 			return nil
 		}

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -128,22 +127,14 @@ func TestFileSetsExpire(t *testing.T) {
 	q := start(t, dir, Options{})
 	q.ok(q.s.sweep(time.Now()))
 	q.wantTree(setRef(kept), "/b=stays")
-	waitFor(t, func() bool { return blobs(t, dir) == 1 }) // its content is collected
+	waitFor(t, func() bool { return q.blobs() == 1 }) // its content is collected
 	q.ok(q.s.sweep(time.Now().Add(31 * time.Minute)))
-	if n := blobs(t, dir); n != 0 {
+	if n := q.blobs(); n != 0 {
 		t.Errorf("%d blobs", n)
 	}
 	if n := stored(q.s); n != 0 {
 		t.Errorf("%d nodes", n)
 	}
-}
-
-func blobs(t *testing.T, dir string) int {
-	names, err := os.ReadDir(dir + "/blobs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(names)
 }
 
 // stored counts the tree nodes in the database.
@@ -158,8 +149,7 @@ func stored(s *Server) (n int) {
 }
 
 func TestCollectionWaitsForWriters(t *testing.T) {
-	dir := t.TempDir()
-	p := start(t, dir, Options{})
+	p := start(t, t.TempDir(), Options{})
 	p.repo("r")
 	stream, err := p.ModifyFile(p.ctx)
 	p.ok(err)
@@ -180,7 +170,7 @@ func TestCollectionWaitsForWriters(t *testing.T) {
 	_, err = p.DeleteRepo(p.ctx, &pfs.DeleteRepoRequest{Repo: repoRef("r")})
 	p.ok(err)
 	p.ok(p.s.sweep(time.Now()))
-	if b, n := blobs(t, dir), stored(p.s); b != 0 || n != 0 {
+	if b, n := p.blobs(), stored(p.s); b != 0 || n != 0 {
 		t.Errorf("%d blobs and %d nodes are left", b, n)
 	}
 }

@@ -34,7 +34,7 @@ func (s *Server) GlobFile(req *pfs.GlobFileRequest, stream grpc.ServerStreamingS
 	if err != nil {
 		return err
 	}
-	m, err := s.match(n, req.Pattern, req.PathRange)
+	m, err := n.match(req.Pattern, req.PathRange)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (s *Server) GetFile(req *pfs.GetFileRequest, stream grpc.ServerStreamingSer
 	if err != nil {
 		return prefixed("get file", err)
 	}
-	file, err := s.oneFile(n, req)
+	file, err := n.oneFile(req)
 	if err != nil {
 		return err
 	}
@@ -78,8 +78,8 @@ func (s *Server) GetFile(req *pfs.GetFileRequest, stream grpc.ServerStreamingSer
 	})
 }
 
-func (s *Server) oneFile(n *snapshot, req *pfs.GetFileRequest) (*content.File, error) {
-	m, err := s.match(n, req.File.Path, req.PathRange)
+func (n *snapshot) oneFile(req *pfs.GetFileRequest) (*content.File, error) {
+	m, err := n.match(req.File.Path, req.PathRange)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (s *Server) GetFileTAR(req *pfs.GetFileRequest, stream grpc.ServerStreaming
 	if err != nil {
 		return err
 	}
-	m, err := s.match(n, req.File.Path, req.PathRange)
+	m, err := n.match(req.File.Path, req.PathRange)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ type tarEntry struct {
 }
 
 // transcript reads the recorded calls: those that PACHFS_GOLDEN names, or ours.
-func transcript(t *testing.T) []step {
+func transcript(t testing.TB) []step {
 	t.Helper()
 	name := os.Getenv("PACHFS_GOLDEN")
 	if name == "" {

@@ -37,7 +37,7 @@ func (l layer) changes(src tree.Source) ([]tree.Change, error) {
 // overlay lays sorted changes over a layer. It also gives the collision that
 // they made in it.
 func (t *tx) overlay(l layer, changes []tree.Change) (layer, *tree.Collision, error) {
-	w := t.s.content.NewWriter()
+	w := t.newWriter()
 	files := make([]tree.Change, 0, len(changes))
 	var deletes []tree.Change
 	seen := tree.NewCache(t)

@@ -27,7 +27,7 @@ func (s *Server) ListFile(req *pfs.ListFileRequest, stream grpc.ServerStreamingS
 	if err != nil {
 		return err
 	}
-	f, err := s.find(n, path, req.File.Datum)
+	f, err := n.find(path, req.File.Datum)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (s *Server) ListFile(req *pfs.ListFileRequest, stream grpc.ServerStreamingS
 		if f.Dir == nil {
 			return nil
 		}
-		return tree.List(nodes{s}, f.Dir.Dir, f.DirKey, p.after(f.DirKey), p.visit)
+		return tree.List(n.src, f.Dir.Dir, f.DirKey, p.after(f.DirKey), p.visit)
 	})
 }
 
@@ -62,7 +62,7 @@ func (s *Server) WalkFile(req *pfs.WalkFileRequest, stream grpc.ServerStreamingS
 	if err != nil {
 		return err
 	}
-	f, err := s.find(n, path, req.File.Datum)
+	f, err := n.find(path, req.File.Datum)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (s *Server) WalkFile(req *pfs.WalkFileRequest, stream grpc.ServerStreamingS
 		if err := p.visit(f.DirKey, f.Dir); err != nil {
 			return err
 		}
-		return tree.Walk(nodes{s}, f.Dir.Dir, f.DirKey, p.after(f.DirKey), p.visit)
+		return tree.Walk(n.src, f.Dir.Dir, f.DirKey, p.after(f.DirKey), p.visit)
 	})
 }
 

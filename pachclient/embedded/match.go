@@ -11,7 +11,6 @@ import (
 
 // A match finds what a pattern means in a snapshot.
 type match struct {
-	s       *Server
 	n       *snapshot
 	glob    *glob.Glob
 	pattern string
@@ -21,8 +20,8 @@ type match struct {
 
 // match reads a pattern, which is a path like any other if nothing in it is
 // special.
-func (s *Server) match(n *snapshot, pattern string, limits *pfs.PathRange) (*match, error) {
-	m := &match{s: s, n: n, pattern: cleanPattern(pattern), depth: -1}
+func (n *snapshot) match(pattern string, limits *pfs.PathRange) (*match, error) {
+	m := &match{n: n, pattern: cleanPattern(pattern), depth: -1}
 	var err error
 	if m.glob, err = glob.Compile(m.pattern); err != nil {
 		return nil, unknown("%v", err)
@@ -41,7 +40,7 @@ func cleanPattern(p string) string { return path.Clean("/" + p) }
 // each calls fn with what matches, in path order. With deep it also calls it
 // with all that is below a directory that matches.
 func (m *match) each(deep bool, fn tree.Visit) error {
-	src := nodes{m.s}
+	src := m.n.src
 	if m.pattern == "/" && m.n.tree.Root != 0 && m.inRange("/") {
 		if err := fn("", &tree.Entry{IsDir: true, Dir: m.n.tree}); err != nil || !deep {
 			return err
@@ -53,6 +52,9 @@ func (m *match) each(deep bool, fn tree.Visit) error {
 	}
 	inside := "" // the directory that matched last
 	err := tree.Walk(src, m.n.tree, "", "", func(key string, e *tree.Entry) error {
+		if err := src.ctx.Err(); err != nil { // a long pattern takes its time for each path
+			return err
+		}
 		p, _ := tree.Path(key)
 		prefix := m.glob.Prefix()
 		if !strings.HasPrefix(p, prefix) && !strings.HasPrefix(prefix, p) {
@@ -93,7 +95,7 @@ func skip(e *tree.Entry) error {
 }
 
 func (m *match) literal(deep bool, fn tree.Visit) error {
-	f, err := m.s.find(m.n, m.pattern, "")
+	f, err := m.n.find(m.pattern, "")
 	if err != nil {
 		return err
 	}
@@ -108,7 +110,7 @@ func (m *match) literal(deep bool, fn tree.Visit) error {
 	if err := fn(f.DirKey, f.Dir); err != nil || !deep {
 		return err
 	}
-	return tree.Walk(nodes{m.s}, f.Dir.Dir, f.DirKey, "", func(key string, e *tree.Entry) error {
+	return tree.Walk(m.n.src, f.Dir.Dir, f.DirKey, "", func(key string, e *tree.Entry) error {
 		if p, _ := tree.Path(key); !m.inRange(p) {
 			return nil
 		}

@@ -92,6 +92,8 @@ func (s *Server) receive(stream modifyStream, to target) ([]tree.Change, error) 
 	changes, err := s.receiveInto(g, stream, to)
 	if err != nil {
 		g.w.Sync() // whatever comes of it: nothing of this stream may go on behind its back
+	}
+	if err != nil || g.lost {
 		s.dirty.set(true)
 	}
 	return changes, err
@@ -115,7 +117,7 @@ func (s *Server) receiveInto(g *stage, stream modifyStream, to target) ([]tree.C
 		case *pfs.ModifyFileRequest_AddFile:
 			err = s.addFile(stream.Context(), g, body.AddFile)
 		case *pfs.ModifyFileRequest_DeleteFile:
-			err = s.deleteFile(g, to, body.DeleteFile)
+			err = s.deleteFile(stream.Context(), g, to, body.DeleteFile)
 		case *pfs.ModifyFileRequest_CopyFile:
 			err = s.copyFile(stream.Context(), g, body.CopyFile)
 		case *pfs.ModifyFileRequest_SetCommit:
@@ -164,6 +166,9 @@ func (t *tx) write(c *commitRec, changes []tree.Change) error {
 		return nil
 	}
 	first := c.Tree.Root == 0 && c.Own == (layer{})
+	if c.Own != (layer{}) { // what was written before is replaced
+		t.leaves()
+	}
 	own, collision, err := t.overlay(c.Own, changes)
 	if err != nil {
 		return err
@@ -172,7 +177,7 @@ func (t *tx) write(c *commitRec, changes []tree.Change) error {
 	if first { // what the commit puts is all there is
 		c.Tree = own.Files
 	} else {
-		if err := settle(t, c.Tree, changes, t.s.content.NewWriter()); err != nil {
+		if err := settle(t, c.Tree, changes, t.newWriter()); err != nil {
 			return err
 		}
 		if c.Tree, collision, err = tree.Apply(t, c.Tree, changes); err != nil {

@@ -28,7 +28,7 @@ func (s *Server) addFile(ctx context.Context, g *stage, req *pfs.AddFile) error 
 // cleanDatum makes a datum fit for a key: NUL separates it from the name.
 func cleanDatum(datum string) string { return strings.ReplaceAll(datum, "\x00", "") }
 
-func (s *Server) deleteFile(g *stage, to target, req *pfs.DeleteFile) error {
+func (s *Server) deleteFile(ctx context.Context, g *stage, to target, req *pfs.DeleteFile) error {
 	path, err := writePath(req.GetPath())
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (s *Server) deleteFile(g *stage, to target, req *pfs.DeleteFile) error {
 	if path == "/" {
 		prefix = ""
 	}
-	keys, err := s.below(to, prefix)
+	keys, err := s.below(ctx, to, prefix)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (s *Server) deleteFile(g *stage, to target, req *pfs.DeleteFile) error {
 
 // below gives the keys of all files in a directory of the target, as it stands
 // now. A file set has no target: nothing is there.
-func (s *Server) below(to target, prefix string) ([]string, error) {
+func (s *Server) below(ctx context.Context, to target, prefix string) ([]string, error) {
 	var base tree.Dir
 	err := s.view(func(t *tx) error {
 		c := to.commit
@@ -80,12 +80,12 @@ func (s *Server) below(to target, prefix string) ([]string, error) {
 	}
 	dir := &tree.Entry{IsDir: true, Dir: base}
 	if prefix != "" {
-		if dir, err = tree.Lookup(nodes{s}, base, prefix); err != nil || dir == nil {
+		if dir, err = tree.Lookup(nodes{ctx, s}, base, prefix); err != nil || dir == nil {
 			return nil, err
 		}
 	}
 	var keys []string
-	err = tree.Walk(nodes{s}, dir.Dir, prefix, "", func(key string, e *tree.Entry) error {
+	err = tree.Walk(nodes{ctx, s}, dir.Dir, prefix, "", func(key string, e *tree.Entry) error {
 		if !e.IsDir {
 			keys = append(keys, key)
 		}
@@ -128,7 +128,7 @@ func (s *Server) copyFile(ctx context.Context, g *stage, req *pfs.CopyFile) erro
 		}
 		return g.copy(tree.Key(path, cleanDatum(req.Datum)), e.File, req.Append)
 	}
-	found, err := s.find(from, cleanPath(req.Src.Path), req.Src.Datum)
+	found, err := from.find(cleanPath(req.Src.Path), req.Src.Datum)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (s *Server) copyFile(ctx context.Context, g *stage, req *pfs.CopyFile) erro
 	if found.Dir == nil {
 		return nil
 	}
-	return tree.Walk(nodes{s}, found.Dir.Dir, "", "", func(key string, e *tree.Entry) error {
+	return tree.Walk(from.src, found.Dir.Dir, "", "", func(key string, e *tree.Entry) error {
 		if e.IsDir {
 			return nil
 		}

@@ -11,6 +11,7 @@ import (
 
 // A snapshot is a tree that is read: that of a commit or of a file set.
 type snapshot struct {
+	src       nodes
 	ref       *pfs.Commit // as answers name it
 	asked     string      // the ID in the request, for errors
 	repo      string
@@ -30,7 +31,7 @@ func (s *Server) snapshot(ctx context.Context, ref *pfs.Commit) (*snapshot, erro
 		if err != nil {
 			return nil, err
 		}
-		return &snapshot{ref: fileSetCommit(ref.Id), asked: ref.Id, repo: defaultProject + "/" + fileSetRepo, tree: set.Does.Files}, nil
+		return &snapshot{src: nodes{ctx, s}, ref: fileSetCommit(ref.Id), asked: ref.Id, repo: defaultProject + "/" + fileSetRepo, tree: set.Does.Files}, nil
 	}
 	var c *commitRec
 	err = s.view(func(t *tx) error {
@@ -45,11 +46,11 @@ func (s *Server) snapshot(ctx context.Context, ref *pfs.Commit) (*snapshot, erro
 	if err != nil {
 		return nil, err
 	}
-	return snapshotOf(c, ref.Id), nil
+	return s.snapshotOf(ctx, c, ref.Id), nil
 }
 
-func snapshotOf(c *commitRec, asked string) *snapshot {
-	n := &snapshot{ref: c.Repo.commit(c.ID), asked: asked, repo: c.Repo.String(), rec: c, tree: c.Tree}
+func (s *Server) snapshotOf(ctx context.Context, c *commitRec, asked string) *snapshot {
+	n := &snapshot{src: nodes{ctx, s}, ref: c.Repo.commit(c.ID), asked: asked, repo: c.Repo.String(), rec: c, tree: c.Tree}
 	if !c.Finishing.IsZero() {
 		n.committed = timestamppb.New(c.Finishing)
 	}
@@ -70,8 +71,8 @@ func (n *snapshot) noFile(path string) error {
 }
 
 // find looks up a path.
-func (s *Server) find(n *snapshot, path, datum string) (tree.Found, error) {
-	return tree.Find(nodes{s}, n.tree, path[1:], datum)
+func (n *snapshot) find(path, datum string) (tree.Found, error) {
+	return tree.Find(n.src, n.tree, path[1:], datum)
 }
 
 // info describes an entry.
@@ -85,7 +86,7 @@ func (s *Server) info(n *snapshot, key string, e *tree.Entry) (*pfs.FileInfo, er
 		Hash:      e.File.Hash[:],
 	}
 	if e.IsDir {
-		hash, err := s.hashes.Of(nodes{s}, e.Dir, key)
+		hash, err := s.hashes.Of(n.src, e.Dir, key)
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +103,7 @@ func (s *Server) InspectFile(ctx context.Context, req *pfs.InspectFileRequest) (
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.find(n, path, req.File.Datum)
+	f, err := n.find(path, req.File.Datum)
 	switch {
 	case err != nil:
 		return nil, err

@@ -204,7 +204,7 @@ func (t *tx) deleteRepo(name repoName, force bool) error {
 			return err
 		}
 	}
-	t.s.dirty.set(true)
+	t.leaves()
 	return t.del(bucketRepos, name.key())
 }
 

@@ -17,6 +17,8 @@ type stage struct {
 	order []*staged          // those with an open builder, oldest first
 
 	builders, buffered int // how many may be open, with how many bytes
+
+	lost bool // something was written that the changes may not need
 }
 
 type staged struct {
@@ -58,6 +60,7 @@ func (g *stage) build(f *staged) (*content.Builder, error) {
 		if err := b.Append(f.file); err != nil {
 			return nil, err
 		}
+		g.lost = true
 		g.builders, g.buffered = min(2*g.builders, maxBuilders), min(2*g.buffered, maxBuffered)
 	}
 	f.add, f.b = true, b
@@ -106,6 +109,7 @@ func (g *stage) close(f *staged) (err error) {
 // delete forgets what was added to a file, and deletes what is below.
 func (g *stage) delete(key string) {
 	f := g.at(key)
+	g.lost = g.lost || f.add
 	g.order = slices.DeleteFunc(g.order, func(x *staged) bool { return x == f })
 	*f = staged{del: true}
 }

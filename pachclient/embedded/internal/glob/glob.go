@@ -1,6 +1,9 @@
 package glob
 
-import "strings"
+import (
+	"math/bits"
+	"strings"
+)
 
 // special are the characters that end the literal prefix of a pattern.
 const special = "*?[]{}!()@+^"
@@ -40,15 +43,67 @@ func (g *Glob) Match(path string) bool {
 	}
 	at := make(positions, len(path)+1)
 	at[0] = true
-	return g.root.move(path, at)[len(path)]
+	return g.root.move(&run{s: path}, at)[len(path)]
+}
+
+// A run matches one path. It remembers where the body of a repeat leads from
+// each position: without that, nested ones would be tried again and again, and
+// the time would grow with the power of their depth.
+type run struct {
+	s     string
+	steps map[start]bitset
+}
+
+type start struct {
+	m *repeat
+	i int
+}
+
+func (r *run) step(m *repeat, i int) bitset {
+	if to, ok := r.steps[start{m, i}]; ok {
+		return to
+	}
+	if r.steps == nil {
+		r.steps = make(map[start]bitset)
+	}
+	from := make(positions, len(r.s)+1)
+	from[i] = true
+	to := pack(m.body.move(r, from))
+	r.steps[start{m, i}] = to
+	return to
 }
 
 // positions are offsets in the path, from 0 to its length.
 type positions []bool
 
+// A bitset is positions that are kept, in little room.
+type bitset []uint64
+
+func pack(p positions) bitset {
+	b := make(bitset, (len(p)+63)/64)
+	for i, ok := range p {
+		if ok {
+			b[i/64] |= 1 << (i % 64)
+		}
+	}
+	return b
+}
+
+func (b bitset) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
+
+func (b bitset) all(yield func(i int) bool) {
+	for w, word := range b {
+		for ; word != 0; word &= word - 1 {
+			if !yield(w*64 + bits.TrailingZeros64(word)) {
+				return
+			}
+		}
+	}
+}
+
 // A matcher moves positions over what it matches.
 type matcher interface {
-	move(s string, from positions) positions
+	move(r *run, from positions) positions
 }
 
 type (
@@ -71,54 +126,50 @@ type (
 
 type byteRange struct{ lo, hi byte }
 
-func (m seq) move(s string, at positions) positions {
+func (m seq) move(r *run, at positions) positions {
 	for _, x := range m {
-		at = x.move(s, at)
+		at = x.move(r, at)
 	}
 	return at
 }
 
-func (m either) move(s string, from positions) positions {
+func (m either) move(r *run, from positions) positions {
 	to := make(positions, len(from))
 	for _, x := range m {
-		to.add(x.move(s, from))
+		to.add(x.move(r, from))
 	}
 	return to
 }
 
-// add puts more positions in, and says whether any was new.
-func (p positions) add(more positions) bool {
-	grown := false
+// add puts more positions in.
+func (p positions) add(more positions) {
 	for i, ok := range more {
-		if ok && !p[i] {
-			p[i], grown = true, true
-		}
+		p[i] = p[i] || ok
 	}
-	return grown
 }
 
-func (m literal) move(s string, from positions) positions {
+func (m literal) move(r *run, from positions) positions {
 	to := make(positions, len(from))
 	for i, ok := range from {
-		if ok && strings.HasPrefix(s[i:], string(m)) {
+		if ok && strings.HasPrefix(r.s[i:], string(m)) {
 			to[i+len(m)] = true
 		}
 	}
 	return to
 }
 
-func (any1) move(s string, from positions) positions {
-	return step(from, func(i int) bool { return s[i] != '/' })
+func (any1) move(r *run, from positions) positions {
+	return step(from, func(i int) bool { return r.s[i] != '/' })
 }
 
-func (m class) move(s string, from positions) positions {
+func (m class) move(r *run, from positions) positions {
 	return step(from, func(i int) bool {
-		for _, r := range m.ranges {
-			if r.lo <= s[i] && s[i] <= r.hi {
+		for _, x := range m.ranges {
+			if x.lo <= r.s[i] && r.s[i] <= x.hi {
 				return !m.not
 			}
 		}
-		return m.not && s[i] != '/'
+		return m.not && r.s[i] != '/'
 	})
 }
 
@@ -131,11 +182,11 @@ func step(from positions, ok func(i int) bool) positions {
 	return to
 }
 
-func (m star) move(s string, from positions) positions {
+func (m star) move(r *run, from positions) positions {
 	to := make(positions, len(from))
 	in := false
 	for i := range from {
-		if i > 0 && s[i-1] == '/' && !m.slash {
+		if i > 0 && r.s[i-1] == '/' && !m.slash {
 			in = false
 		}
 		in = in || from[i]
@@ -144,39 +195,57 @@ func (m star) move(s string, from positions) positions {
 	return to
 }
 
-func (m repeat) move(s string, from positions) positions {
+func (m *repeat) move(r *run, from positions) positions {
 	switch m.op {
 	case '!':
-		return m.none(s, from)
+		return m.none(r, from)
 	case '@':
-		return m.body.move(s, from)
+		return m.body.move(r, from)
+	case '?':
+		to := m.body.move(r, from)
+		to.add(from)
+		return to
 	}
 	to := make(positions, len(from))
-	if m.op != '+' {
-		to.add(from)
+	var todo []int
+	reach := func(i int) {
+		for j := range r.step(m, i).all {
+			if !to[j] {
+				to[j] = true
+				todo = append(todo, j)
+			}
+		}
 	}
-	for next := m.body.move(s, from); to.add(next) && m.op != '?'; {
-		next = m.body.move(s, next)
+	for i, ok := range from {
+		if ok {
+			reach(i)
+		}
+	}
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		reach(i)
+	}
+	if m.op == '*' {
+		to.add(from)
 	}
 	return to
 }
 
 // none moves from each position to every later one of the same element, but
 // not over what the body matches.
-func (m repeat) none(s string, from positions) positions {
+func (m *repeat) none(r *run, from positions) positions {
 	to := make(positions, len(from))
 	for i, ok := range from {
 		if !ok {
 			continue
 		}
-		start := make(positions, len(from))
-		start[i] = true
-		matched := m.body.move(s, start)
+		matched := r.step(m, i)
 		for j := i; j < len(from); j++ {
-			if !matched[j] {
+			if !matched.has(j) {
 				to[j] = true
 			}
-			if j < len(s) && s[j] == '/' {
+			if j < len(r.s) && r.s[j] == '/' {
 				break
 			}
 		}

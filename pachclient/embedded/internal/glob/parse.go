@@ -54,7 +54,7 @@ func (p *parser) one() (matcher, error) {
 	if strings.IndexByte("@+?*!", c) >= 0 && p.more() && p.s[p.i] == '(' {
 		p.i++
 		body, err := p.alternatives('|', ')')
-		return repeat{c, body}, err
+		return &repeat{c, body}, err
 	}
 	switch c {
 	case '\\':
