@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	iofs "io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,4 +35,25 @@ func behind(t *testing.T, command string, prefix ...string) string {
 	script := fmt.Sprintf("#!/bin/sh\nexec %s %s \"$@\"\n", strings.Join(prefix, " "), command)
 	must(t, os.WriteFile(filepath.Join(env, "bin", "label-studio"), []byte(script), 0o755))
 	return dir
+}
+
+// fresh puts a Label Studio that nobody used yet into a directory: to make its
+// database takes most of a minute, so one is kept beside the environment.
+func fresh(t *testing.T, command, data string) {
+	t.Helper()
+	kept := filepath.Dir(filepath.Dir(command)) + "-fresh"
+	if _, err := os.Stat(kept); err != nil {
+		made, err := os.MkdirTemp(filepath.Dir(kept), "fresh-")
+		must(t, err)
+		defer os.RemoveAll(made)
+		ls, err := labelstudio.Start(t.Context(), labelstudio.Config{Command: command, Dir: made, Root: made})
+		must(t, err)
+		must(t, ls.Stop())
+		if err := os.Rename(made, kept); err != nil && !errors.Is(err, iofs.ErrExist) { // somebody else was quicker
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("cp", "-a", kept, data).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }

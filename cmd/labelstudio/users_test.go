@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"pachfs/cmd/internal/labelstudio"
 	"pachfs/cmd/internal/sample"
 )
 
@@ -32,11 +31,8 @@ func TestUsers(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("this test becomes other users: run it as root")
 	}
-	bin, template, command := build(t), t.TempDir(), installed(t)
+	bin, command := build(t), installed(t)
 	must(t, os.Chmod(filepath.Dir(bin), 0o755)) // directories of a test are for its own user
-	ls, err := labelstudio.Start(t.Context(), labelstudio.Config{Command: command, Dir: template, Root: template})
-	must(t, err)
-	must(t, ls.Stop())
 	for root, above := range map[string]bool{"mountpoint": false, "above": true} {
 		// The user of Label Studio's image, on a mount of root's.
 		t.Run(root+"/1001 and 0", func(t *testing.T) {
@@ -44,29 +40,25 @@ func TestUsers(t *testing.T) {
 			t.Setenv("PACHFS_ALLOW_OTHER", "true")
 			t.Setenv("PACHFS_UID", "1001")
 			t.Setenv("PACHFS_GID", "0")
-			dir := g.home(t, template)
+			dir := g.home(t, command)
 			must(t, os.Chown(dir, 0, 0))
 			g.story(t, bin, dir, above, view(t, command), "-cache", behind(t, command, g.as()...))
 		})
 		t.Run(root+"/ordinary", func(t *testing.T) {
 			g := guest{65534, 65534} // fusermount3 wants a user with a name
-			g.story(t, bin, g.home(t, template), above, append(view(t, command), g.as()...), "-cache", defaultCache())
+			g.story(t, bin, g.home(t, command), above, append(view(t, command), g.as()...), "-cache", defaultCache())
 		})
 	}
 }
 
-// home is a directory of the guest with a Label Studio that nobody used yet: to
-// make its database takes long.
-func (g guest) home(t *testing.T, template string) string {
+// home is a directory of the guest, with a fresh Label Studio.
+func (g guest) home(t *testing.T, command string) string {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, os.Chmod(filepath.Dir(dir), 0o755))
-	data := filepath.Join(dir, "data")
-	for _, args := range [][]string{{"cp", "-a", template, data}, {"chown", "-R", fmt.Sprintf("%d:%d", g.uid, g.gid), dir}} {
-		out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
-		}
+	fresh(t, command, filepath.Join(dir, "data"))
+	if out, err := exec.Command("chown", "-R", fmt.Sprintf("%d:%d", g.uid, g.gid), dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	return dir
 }

@@ -38,8 +38,8 @@ type Server struct {
 	done chan struct{} // closed when the process has ended
 }
 
-// startTimeout is long: the first start makes the database.
-const startTimeout = 5 * time.Minute
+// startTimeout is long: the first start makes the database, and the machine may be busy.
+const startTimeout = 10 * time.Minute
 
 // Start runs Label Studio on the loopback interface and waits until it answers.
 func Start(ctx context.Context, c Config) (*Server, error) {
