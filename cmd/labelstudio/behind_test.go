@@ -38,12 +38,13 @@ func behind(t *testing.T, command string, prefix ...string) string {
 }
 
 // fresh puts a Label Studio that nobody used yet into a directory: to make its
-// database takes most of a minute, so one is kept beside the environment.
+// database takes most of a minute, so one is kept with the environment.
 func fresh(t *testing.T, command, data string) {
 	t.Helper()
-	kept := filepath.Dir(filepath.Dir(command)) + "-fresh"
+	env := filepath.Dir(filepath.Dir(command))
+	kept := filepath.Join(env, "fresh")
 	if _, err := os.Stat(kept); err != nil {
-		made, err := os.MkdirTemp(filepath.Dir(kept), "fresh-")
+		made, err := os.MkdirTemp(env, "fresh-")
 		must(t, err)
 		defer os.RemoveAll(made)
 		ls, err := labelstudio.Start(t.Context(), labelstudio.Config{Command: command, Dir: made, Root: made})
