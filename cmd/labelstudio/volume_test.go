@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -36,6 +37,7 @@ func TestVolume(t *testing.T) {
 	bin, dir, command, watch := build(t), t.TempDir(), installed(t), tracer(t.TempDir())
 	_, url := serve(t, bin, t.TempDir(), "")
 	fresh(t, command, filepath.Join(dir, "data"))
+	t.Cleanup(func() { complaints(t, filepath.Join(dir, "data", "log")) })
 	s := begin(t, bin, dir, "-pachd", url, "-cache", behind(t, command, watch.prefix(t)...))
 	pictures := numbered(t)
 	put(t, url, "images", pictures)
@@ -60,6 +62,9 @@ func TestVolume(t *testing.T) {
 	client := dial(t, url)
 	before := head(t, client, "labels")
 	files := s.exported(s.annotateAll(tasks, slices.Sorted(maps.Keys(pictures))[:labels]))
+	if log, err := os.ReadFile(filepath.Join(dir, "data", "log")); err != nil || bytes.Contains(log, []byte("[Errno ")) {
+		t.Errorf("the mount failed Label Studio: %v, or see its log", err)
+	}
 	if n := s.staged("labels@master"); n.Files != len(files) || n.Deleted != 0 {
 		t.Fatalf("%+v staged, %d files", n, len(files))
 	}
@@ -130,14 +135,13 @@ func (s *story) annotateAll(tasks map[string]labelstudio.Task, names []string) [
 	for i := range annotators {
 		wg.Go(func() {
 			for j := i; j < len(names) && !t.Failed(); j += annotators {
-				var made struct{ ID int }
-				task := tasks[filepath.Base(names[j])].ID
-				if err := s.Call(t.Context(), http.MethodPost, fmt.Sprintf("/api/tasks/%d/annotations/", task), box(j%80), &made); err != nil {
+				id, err := s.submit(tasks[filepath.Base(names[j])].ID, j%80)
+				if err != nil {
 					t.Error(err)
 					return
 				}
 				mu.Lock()
-				ids = append(ids, made.ID)
+				ids = append(ids, id)
 				mu.Unlock()
 			}
 		})
@@ -147,9 +151,23 @@ func (s *story) annotateAll(tasks map[string]labelstudio.Task, names []string) [
 	return ids
 }
 
+// submit is an annotator who tries again when Label Studio shows an error page:
+// on a busy machine SQLite is locked for longer than it waits.
+func (s *story) submit(task, x int) (int, error) {
+	for try := 1; ; try++ {
+		var made struct{ ID int }
+		err := s.Call(s.t.Context(), http.MethodPost, fmt.Sprintf("/api/tasks/%d/annotations/", task), box(x), &made)
+		var e *labelstudio.StatusError
+		if !errors.As(err, &e) || e.Code != http.StatusInternalServerError || try == 10 {
+			return made.ID, err
+		}
+		s.t.Logf("task %d: 500: submitted again", task)
+	}
+}
+
 // exported gives the paths of the files of these annotations, sorted. A file more
-// is an annotation, too: when its database is locked, Label Studio answers by
-// doing everything again, and then it has two.
+// is an annotation, too: after a database that was locked the request is made
+// again, by Label Studio itself or by the annotator, and then there are two.
 func (s *story) exported(ids []int) (paths []string) {
 	t := s.t
 	answered := map[string]bool{}
@@ -162,7 +180,7 @@ func (s *story) exported(ids []int) (paths []string) {
 	for _, name := range s.names("labels@master") {
 		paths = append(paths, "/"+name)
 		if !answered[name] {
-			t.Logf("Label Studio made %s when its database was locked", name)
+			t.Logf("annotation %s is one more", name)
 			must(t, s.Call(t.Context(), http.MethodGet, "/api/annotations/"+name+"/", nil, nil))
 		}
 		delete(answered, name)
@@ -172,6 +190,14 @@ func (s *story) exported(ids []int) (paths []string) {
 	}
 	slices.Sort(paths)
 	return paths
+}
+
+// complaints shows, after a failure, the last traceback in the log of Label Studio.
+func complaints(t *testing.T, log string) {
+	b, err := os.ReadFile(log)
+	if at := bytes.LastIndex(b, []byte("Traceback")); t.Failed() && err == nil && at >= 0 {
+		t.Logf("Label Studio: %.6000s", b[at:])
+	}
 }
 
 // dial is another client.
