@@ -38,9 +38,17 @@ type story struct {
 // begin starts what `make label-studio` starts; LS names the release.
 func begin(t *testing.T, bin, dir string, more ...string) *story {
 	t.Helper()
-	s := &story{t: t, mnt: filepath.Join(dir, "mnt"), done: make(chan struct{})}
-	args := append([]string{"-pachfs", filepath.Join(bin, "pachfs"), "-dir", dir, "-port", "0", "-ls", os.Getenv("LS")}, more...)
-	s.cmd = exec.Command(filepath.Join(bin, "labelstudio"), args...)
+	return launch(t, exec.Command(filepath.Join(bin, "labelstudio"), flags(bin, dir, more...)...), dir)
+}
+
+func flags(bin, dir string, more ...string) []string {
+	return append([]string{"-pachfs", filepath.Join(bin, "pachfs"), "-dir", dir, "-port", "0", "-ls", os.Getenv("LS")}, more...)
+}
+
+// launch starts the command, and returns when Label Studio can be used.
+func launch(t *testing.T, cmd *exec.Cmd, dir string) *story {
+	t.Helper()
+	s := &story{t: t, cmd: cmd, mnt: filepath.Join(dir, "mnt"), done: make(chan struct{})}
 	s.cmd.Stderr = t.Output()
 	out, err := s.cmd.StdoutPipe()
 	must(t, err)

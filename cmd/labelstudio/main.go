@@ -18,6 +18,7 @@ import (
 // A setting is what to run and where.
 type setting struct {
 	bin, dir, cache, version string
+	root                     string // document root: the mountpoint, or above it
 	pachd, context           string // neither: a store of its own
 	port                     int
 }
@@ -28,6 +29,7 @@ func main() {
 	var s setting
 	flag.StringVar(&s.bin, "pachfs", "bin/pachfs", "the binary")
 	flag.StringVar(&s.dir, "dir", ".run/label-studio", "where everything is that the next run goes on with")
+	flag.StringVar(&s.root, "root", "", "document root of Label Studio, the mountpoint or a directory above it; the mountpoint")
 	flag.StringVar(&s.cache, "cache", defaultCache(), "where Label Studio is installed")
 	flag.StringVar(&s.version, "ls", "", "version of Label Studio; the newest")
 	flag.StringVar(&s.pachd, "pachd", "", "address of a pachd, instead of a store in the directory")
@@ -55,6 +57,12 @@ func run(ctx context.Context, s setting) (err error) {
 	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return err
 	}
+	if s.root == "" {
+		s.root = s.mount()
+	}
+	if s.root, err = filepath.Abs(s.root); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(s.mount(), 0o755); err != nil {
 		return err
 	}
@@ -80,7 +88,7 @@ func run(ctx context.Context, s setting) (err error) {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "starting Label Studio: half a minute, the first time")
-	ls, err := labelstudio.Start(ctx, labelstudio.Config{Command: command, Dir: filepath.Join(s.dir, "data"), Root: s.mount(), Port: s.port})
+	ls, err := labelstudio.Start(ctx, labelstudio.Config{Command: command, Dir: filepath.Join(s.dir, "data"), Root: s.root, Port: s.port})
 	if err != nil {
 		return err
 	}

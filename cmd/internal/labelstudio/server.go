@@ -38,8 +38,8 @@ type Server struct {
 	done chan struct{} // closed when the process has ended
 }
 
-// startTimeout is long: the first start makes the database.
-const startTimeout = 5 * time.Minute
+// startTimeout is long: the first start makes the database, and the machine may be busy.
+const startTimeout = 10 * time.Minute
 
 // Start runs Label Studio on the loopback interface and waits until it answers.
 func Start(ctx context.Context, c Config) (*Server, error) {
@@ -61,7 +61,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	defer log.Close()
 	s := &Server{Client: NewClient(fmt.Sprintf("http://127.0.0.1:%d", port), token), done: make(chan struct{})}
 	s.cmd = exec.Command(c.Command, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", strconv.Itoa(port), "--data-dir", c.Dir)
-	s.cmd.Env = environment(c.Root, token)
+	s.cmd.Env = environment(c, token)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for whoever started this
 	if err := s.cmd.Start(); err != nil {
@@ -75,11 +75,13 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 }
 
 // environment lets local files be served, in the words of old and new
-// releases, and keeps everything on this machine.
-func environment(root, token string) []string {
+// releases, and keeps everything on this machine, and in the directory: Label
+// Studio makes those of XDG wherever its data are.
+func environment(c Config, token string) []string {
 	return append(os.Environ(),
 		"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true", "LOCAL_FILES_SERVING_ENABLED=true",
-		"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="+root, "LOCAL_FILES_DOCUMENT_ROOT="+root,
+		"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="+c.Root, "LOCAL_FILES_DOCUMENT_ROOT="+c.Root,
+		"XDG_DATA_HOME="+c.Dir, "XDG_CONFIG_HOME="+c.Dir, "XDG_CACHE_HOME="+c.Dir,
 		"LABEL_STUDIO_USERNAME="+Email, "LABEL_STUDIO_PASSWORD="+Password, "LABEL_STUDIO_USER_TOKEN="+token,
 		"LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN=true",
 		"COLLECT_ANALYTICS=false", "SENTRY_DSN=", "FRONTEND_SENTRY_DSN=", "SENTRY_RATE=0", "LATEST_VERSION_CHECK=false")

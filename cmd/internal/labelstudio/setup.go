@@ -111,10 +111,20 @@ type Task struct {
 	Data map[string]string
 }
 
-// Tasks lists those of a project.
-func (c *Client) Tasks(ctx context.Context, project int) ([]Task, error) {
-	var list struct{ Tasks []Task }
-	q := url.Values{"project": {fmt.Sprint(project)}, "page_size": {"10000"}}
-	err := c.Call(ctx, http.MethodGet, "/api/tasks/?"+q.Encode(), nil, &list)
-	return list.Tasks, err
+// Tasks lists those of a project, page by page: a page of thousands takes
+// Label Studio longer than anybody waits.
+func (c *Client) Tasks(ctx context.Context, project int) (all []Task, err error) {
+	for page := 1; ; page++ {
+		var list struct {
+			Tasks []Task
+			Total int
+		}
+		q := url.Values{"project": {fmt.Sprint(project)}, "page_size": {"1000"}, "page": {fmt.Sprint(page)}}
+		if err := c.Call(ctx, http.MethodGet, "/api/tasks/?"+q.Encode(), nil, &list); err != nil {
+			return nil, err
+		}
+		if all = append(all, list.Tasks...); len(all) >= list.Total || len(list.Tasks) == 0 {
+			return all, nil
+		}
+	}
 }
