@@ -40,7 +40,7 @@ func TestVolume(t *testing.T) {
 	t.Cleanup(func() { complaints(t, filepath.Join(dir, "data", "log")) })
 	s := begin(t, bin, dir, "-pachd", url, "-cache", behind(t, command, watch.prefix(t)...))
 	pictures := numbered(t)
-	put(t, url, "images", pictures)
+	put(t, remote.Config{Address: url}, "images", pictures)
 	images := filepath.Join(s.mnt, "images@master")
 	for range 500 { // somebody else's commit is there within a second
 		if _, err := os.Stat(filepath.Join(images, "19")); err == nil {
