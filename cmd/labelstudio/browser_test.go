@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,14 +119,18 @@ func (u *user) change() {
 	u.drag(on, rect{X: 50, Y: 40, Width: 5, Height: 8}) // takes the box along
 	u.press("button", "Update")
 	moved := rect{X: flame.X + 5, Y: flame.Y + 8, Width: flame.Width, Height: flame.Height}
-	u.eventually("the update", func() bool { got, err := u.boxOf(u.liberty); return err == nil && !far(got, moved) })
+	u.eventually("update", func() bool { got, err := u.boxOf(u.liberty); return err == nil && !far(got, moved) })
 
 	u.task("sunset-1.png")
 	u.press(".lsf-annotation-button_selected .lsf-annotation-button__trigger", "")
 	u.shot("menu")
 	u.press("div,span,li,button", "Delete Annotation")
 	u.press("button", "Delete")
-	u.text("Submit")
+	u.eventually("deletion", func() bool {
+		err := u.Call(t.Context(), http.MethodGet, fmt.Sprintf("/api/annotations/%d/", u.sunset), nil, nil)
+		var e *labelstudio.StatusError
+		return errors.As(err, &e) && e.Code == http.StatusNotFound
+	})
 	name := fmt.Sprint(u.sunset)
 	if gone := !slices.Contains(u.names("labels@master"), name); gone == u.old {
 		t.Errorf("the file of the deleted annotation is gone: %v", gone)
@@ -139,7 +145,7 @@ func (u *user) secondCommit() {
 	}
 }
 
-// nextVersion: a picture more is a row more after a press on Sync.
+// nextVersion: a picture more is a task more after a press on Sync.
 func (u *user) nextVersion() {
 	t, images := u.story.t, filepath.Join(u.mnt, "images@master")
 	b, err := os.ReadFile(filepath.Join(images, "mandelbrot-1.png"))
@@ -147,10 +153,13 @@ func (u *user) nextVersion() {
 	must(t, os.WriteFile(filepath.Join(images, "zoom.png"), b, 0o644))
 	u.commit("images@master", 1)
 	u.settings()
-	u.press("button", "Sync Storage") // the source's is the first
+	u.text("20 (20 new)")             // the source is there:
+	u.press("button", "Sync Storage") // its button is the first
 	u.text("(1 new)")
 	u.shot("next")
-	u.rows(21)
+	u.table(21)
+	u.goTo(fmt.Sprintf("%s/projects/%d/data?task=%d", u.URL, u.project, u.tasks()["zoom.png"].ID))
+	u.drawn()
 }
 
 // stayed fails if the page asked anybody but Label Studio.

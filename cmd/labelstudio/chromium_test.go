@@ -99,7 +99,8 @@ func (p *page) quiet() {
 	p.t.Helper()
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		p.mu.Lock()
-		quiet := len(p.open) == 0 && time.Since(p.last) > time.Second
+		silence := time.Since(p.last)
+		quiet := silence > time.Second && len(p.open) == 0 || silence > 10*time.Second // some that are given up never end
 		p.mu.Unlock()
 		if quiet {
 			return

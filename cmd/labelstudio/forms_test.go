@@ -79,6 +79,10 @@ func (u *user) target() {
 func (u *user) newForm(title, path string) {
 	u.press("button", "Local Files")
 	u.press("button", "Next")
+	u.fields(title, path)
+}
+
+func (u *user) fields(title, path string) {
 	u.fill("input[name=title]", title)
 	u.fill("input[name=path]", path)
 }
@@ -92,8 +96,7 @@ func (u *user) verify() {
 func (u *user) oldForm(title, path string) {
 	u.press("[data-testid^=select-trigger-storage_type]", "")
 	u.press("[data-slot=command-item]", "Local files")
-	u.fill("input[name=title]", title)
-	u.fill("input[name=path]", path)
+	u.fields(title, path)
 }
 
 func (u *user) oldSave(kind string) {

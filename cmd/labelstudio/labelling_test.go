@@ -11,11 +11,18 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// rows opens the data manager, and fails unless it has so many.
-func (u *user) rows(want int) {
+// table opens the data manager, which is to have so many tasks.
+func (u *user) table(want int) {
 	u.story.t.Helper()
 	u.goTo(fmt.Sprintf("%s/projects/%d/data", u.URL, u.project))
 	u.text(fmt.Sprintf("Tasks: %d / %d", want, want))
+}
+
+// rows fails unless there is a row with a thumbnail for each task. (Of more
+// than twenty, those far below are not there before one scrolls.)
+func (u *user) rows(want int) {
+	u.story.t.Helper()
+	u.table(want)
 	if n := until[int](u.page, "rows", `document.querySelectorAll(".lsf-table-row").length`); n != want {
 		u.story.t.Errorf("%d rows in the data manager, want %d", n, want)
 	}
@@ -33,7 +40,8 @@ func (u *user) gallery() {
 // task opens the one of a picture, and gives where that is drawn.
 func (u *user) task(name string) rect {
 	tasks := u.tasks()
-	u.rows(len(tasks)) // a table that is still being filled takes no click
+	u.table(len(tasks))
+	u.quiet() // a table that is still being filled takes no click
 	u.press(".lsf-table-row", fmt.Sprint(tasks[name].ID))
 	on := u.drawn()
 	u.quiet() // what is drawn before the annotation is there is lost
