@@ -71,7 +71,9 @@ func (p *page) hear(event any) {
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
 		p.requests[origin(e.Request.URL)]++
-		p.open[e.RequestID] = true
+		if strings.HasPrefix(e.Request.URL, "http") { // of a blob no end is told
+			p.open[e.RequestID] = true
+		}
 	case *network.EventWebSocketCreated:
 		p.requests[origin(e.URL)]++
 	case *network.EventLoadingFinished:
@@ -84,12 +86,12 @@ func (p *page) hear(event any) {
 	p.last = time.Now()
 }
 
+// origin is everything before the path; "data" for what is in the page itself.
 func origin(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok { // data:
-		scheme, _, _ = strings.Cut(url, ":")
-		return scheme
+	if strings.HasPrefix(url, "data:") {
+		return "data"
 	}
+	scheme, rest, _ := strings.Cut(url, "://")
 	host, _, _ := strings.Cut(rest, "/")
 	return scheme + "://" + host
 }
@@ -100,7 +102,7 @@ func (p *page) quiet() {
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		p.mu.Lock()
 		silence := time.Since(p.last)
-		quiet := silence > time.Second && len(p.open) == 0 || silence > 10*time.Second // some that are given up never end
+		quiet := silence > time.Second && len(p.open) == 0 || silence > 3*time.Second // one that is given up never ends
 		p.mu.Unlock()
 		if quiet {
 			return
@@ -170,8 +172,14 @@ func (p *page) fill(css, text string) {
 	p.do(chromedp.Evaluate[chromedp.Void]("document.activeElement.select()"), chromedp.SendKeys(chromedp.CSS(css), text))
 }
 
-// goTo opens an address.
-func (p *page) goTo(url string) { p.t.Helper(); p.do(chromedp.Navigate(url)) }
+// goTo opens an address; what the page before it asked for is given up.
+func (p *page) goTo(url string) {
+	p.t.Helper()
+	p.mu.Lock()
+	clear(p.open)
+	p.mu.Unlock()
+	p.do(chromedp.Navigate(url))
+}
 
 // text waits until the page says something.
 func (p *page) text(words string) {
