@@ -163,6 +163,36 @@ func TestOnConflict(t *testing.T) {
 	}
 }
 
+// A broken commit of somebody else stands where ours would be, which never
+// arrived: it is not ours to drop, and ours is sent again.
+func TestBrokenCommitOfOthersStays(t *testing.T) {
+	b := newBench(t, short)
+	b.follows(b.foreign(tree{"/x": "x"}))
+	b.write("/mine", "mine")
+	var broken pachclient.Commit
+	b.first("Land", func() {
+		set, err := b.client.Upload(t.Context(), changesOf(tree{"/x/b": "collides with /x"}))
+		if err == nil {
+			err = b.client.Land(t.Context(), b.branch, set, nil)
+		}
+		br, brErr := b.client.Branch(t.Context(), b.branch)
+		if info, err := b.client.Wait(t.Context(), br.Head); errors.Join(brErr, err) != nil || info.Error == "" {
+			t.Errorf("no broken commit: %+v, %v", info, err)
+		}
+		broken = br.Head
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	b.Fail("Land", clienttest.Before, 1, pachclient.ErrUnavailable)
+	_, err := b.o.Commit(t.Context(), "")
+	b.must(err)
+	if _, err := b.client.Commit(t.Context(), broken); err != nil {
+		t.Errorf("the commit of somebody else is gone: %v", err)
+	}
+	b.holds(tree{"/x": "x", "/mine": "mine"})
+}
+
 // Two stages on one branch: the second one to land a path is told so.
 func TestTwoStages(t *testing.T) {
 	b := newBench(t)

@@ -154,7 +154,7 @@ func (o *Overlay) findLanded(ctx context.Context, checked string, since time.Tim
 			open = true
 			continue
 		}
-		info, ours, err := o.isOurs(ctx, c, checked, w)
+		info, ours, err := o.isOurs(ctx, c, w)
 		if err != nil || ours {
 			return info, err
 		}
@@ -190,7 +190,7 @@ const clockSkew = 10 * time.Minute
 
 // isOurs says whether a commit has our state on every path while its parent
 // differs on at least one.
-func (o *Overlay) isOurs(ctx context.Context, c CommitInfo, checked string, w *want) (CommitInfo, bool, error) {
+func (o *Overlay) isOurs(ctx context.Context, c CommitInfo, w *want) (CommitInfo, bool, error) {
 	info, err := o.client.Wait(ctx, c.Commit)
 	if err != nil {
 		return c, false, err
@@ -201,7 +201,8 @@ func (o *Overlay) isOurs(ctx context.Context, c CommitInfo, checked string, w *w
 	}
 	diffs, err := diffFiles(ctx, o.client, parent, info.Commit)
 	if err != nil && info.Error != "" {
-		return info, info.Parent.ID == checked, nil // unreadable, as a commit with an error may be
+		ours, err := w.brokenHolds(ctx, o.client.At(info.Commit), o.client.At(parent))
+		return info, ours, err
 	} else if err != nil {
 		return info, false, err
 	}
@@ -210,6 +211,31 @@ func (o *Overlay) isOurs(ctx context.Context, c CommitInfo, checked string, w *w
 	}
 	ours, err := w.heldBy(ctx, o.client.At(info.Commit), diffs)
 	return info, ours, err
+}
+
+// brokenHolds is heldBy for a commit with an error, where the paths that
+// collide can't be read: what can be read has our state, at least one path of
+// it, and the parent has not. Where nothing can be read it is taken for
+// somebody else's, and stays.
+func (w *want) brokenHolds(ctx context.Context, r, parent pachclient.Reader) (bool, error) {
+	read := 0
+	for p, h := range w.files {
+		fi, err := statOrNone(ctx, r, p)
+		switch {
+		case err != nil && passing(err):
+			return false, err
+		case err != nil:
+			continue
+		case fi.Path == "" || fi.Dir || fi.Hash != h:
+			return false, nil
+		}
+		read++
+	}
+	if read == 0 {
+		return false, nil
+	}
+	before, err := w.heldBy(ctx, parent, nil)
+	return !before, err
 }
 
 // goodAncestor walks up to the commit whose data counts.

@@ -460,7 +460,23 @@ func (b *bench) foreign(files tree, deletes ...string) pachclient.Commit {
 
 func (b *bench) tryForeign(files tree, deletes ...string) (pachclient.Commit, error) {
 	ctx := context.Background()
-	var changes iter.Seq2[pachclient.Change, error] = func(yield func(pachclient.Change, error) bool) {
+	set, err := b.client.Upload(ctx, changesOf(files))
+	if err == nil {
+		err = b.client.Land(ctx, b.branch, set, deletes)
+	}
+	if err != nil {
+		return pachclient.Commit{}, err
+	}
+	br, err := b.client.Branch(ctx, b.branch)
+	if err == nil {
+		_, err = b.client.Wait(ctx, br.Head)
+	}
+	return br.Head, err
+}
+
+// changesOf gives files as what an upload takes.
+func changesOf(files tree) iter.Seq2[pachclient.Change, error] {
+	return func(yield func(pachclient.Change, error) bool) {
 		for p, content := range files {
 			ch := pachclient.Change{Path: p, Size: int64(len(content))}
 			if content != "" {
@@ -473,18 +489,6 @@ func (b *bench) tryForeign(files tree, deletes ...string) (pachclient.Commit, er
 			}
 		}
 	}
-	set, err := b.client.Upload(ctx, changes)
-	if err == nil {
-		err = b.client.Land(ctx, b.branch, set, deletes)
-	}
-	if err != nil {
-		return pachclient.Commit{}, err
-	}
-	br, err := b.client.Branch(ctx, b.branch)
-	if err == nil {
-		_, err = b.client.Wait(ctx, br.Head)
-	}
-	return br.Head, err
 }
 
 // follows waits until the base is that commit.

@@ -14,7 +14,8 @@ import (
 
 // golden knows what the placeholders stand for on the server under test.
 type golden struct {
-	bound map[string]string // placeholder → value
+	bound   map[string]string // placeholder → value
+	departs map[int]string    // steps that may be answered otherwise
 }
 
 var (

@@ -108,7 +108,10 @@ func goldenServer(t *testing.T) *grpc.ClientConn {
 // and responses. The steps build on each other; all of them run.
 func TestGolden(t *testing.T) {
 	conn := goldenServer(t)
-	g := &golden{bound: map[string]string{}}
+	g := &golden{bound: map[string]string{}, departs: departs}
+	if os.Getenv("PACHFS_TEST_PACHD") != "" {
+		g.departs = nil // it is a pachd itself
+	}
 	differ, compared := 0, 0
 	for _, s := range transcript(t) {
 		got, err := g.call(conn, s)
@@ -120,7 +123,7 @@ func TestGolden(t *testing.T) {
 		}
 		compared++
 		diff := g.compare(s, got)
-		why, listed := departs[s.Step]
+		why, listed := g.departs[s.Step]
 		switch {
 		case listed && diff == "":
 			t.Errorf("step %d departs no more: %s", s.Step, why)
@@ -132,7 +135,7 @@ func TestGolden(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d steps compared, %d differ, %d depart on purpose", compared, differ, len(departs))
+	t.Logf("%d steps compared, %d differ, %d depart on purpose", compared, differ, len(g.departs))
 	if differ > 0 {
 		t.Fail()
 	}
@@ -158,7 +161,7 @@ func (g *golden) call(conn *grpc.ClientConn, s step) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if departs[s.Step] != "" {
+	if g.departs[s.Step] != "" {
 		return a, nil
 	}
 	return a, g.bind(s.Bind, a)

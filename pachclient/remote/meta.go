@@ -12,6 +12,7 @@ import (
 	"pachfs/pachclient"
 	"pachfs/pachclient/internal/wire"
 	"pachfs/pachclient/pfspb/admin"
+	"pachfs/pachclient/pfspb/auth"
 	"pachfs/pachclient/pfspb/pfs"
 )
 
@@ -29,21 +30,24 @@ func (c *Client) Cluster(ctx context.Context) (pachclient.Cluster, error) {
 	}
 	v, err := c.askVersion(ctx)
 	out.Version = v.String()
-	if err == nil { // neither call is refused to somebody without a token; this one is
-		err = c.call(ctx, "list repos", func(ctx context.Context) error {
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			stream, err := c.pfs().ListRepo(ctx, &pfs.ListRepoRequest{Type: "user"})
-			if err == nil {
-				_, err = stream.Recv()
-			}
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		})
+	if err == nil {
+		err = c.checkToken(ctx)
 	}
 	return out, err
+}
+
+// checkToken fails if the server wants a token and ours is not good; the calls
+// before it are answered to anybody. It must cost nothing, for every landing
+// asks: a pachd adds up the sizes of all its repos before it lists the first.
+func (c *Client) checkToken(ctx context.Context) error {
+	err := c.call(ctx, "who am I", func(ctx context.Context) error {
+		_, err := auth.NewAPIClient(c.connection()).WhoAmI(ctx, &auth.WhoAmIRequest{})
+		return err
+	})
+	if errors.Is(err, pachclient.ErrUnsupported) { // auth is off
+		return nil
+	}
+	return err
 }
 
 // Projects lists the projects.

@@ -95,6 +95,7 @@ func (m *Mount) watch(t testing.TB) {
 	if limit == 0 {
 		limit = 90 * time.Second
 	}
+	limit = patience(limit)
 	m.dog = time.AfterFunc(limit, func() {
 		t.Errorf("the mount was still in use after %v: its connection is aborted", limit)
 		for _, b := range Blocked() {

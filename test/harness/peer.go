@@ -117,11 +117,17 @@ func (p *Peer) Finished(t testing.TB, ref string) string {
 	t.Helper()
 	ctx, cancel := call()
 	defer cancel()
-	info, err := p.API.InspectCommit(ctx, &pfs.InspectCommitRequest{Commit: CommitOf(ref, ""), Wait: pfs.CommitState_FINISHED})
+	id, err := p.WaitFinished(ctx, ref)
 	if err != nil {
 		t.Fatalf("wait for %s: %v", ref, err)
 	}
-	return info.Commit.Id
+	return id
+}
+
+// WaitFinished is Finished for where a test may not be ended.
+func (p *Peer) WaitFinished(ctx context.Context, ref string) (id string, err error) {
+	info, err := p.API.InspectCommit(ctx, &pfs.InspectCommitRequest{Commit: CommitOf(ref, ""), Wait: pfs.CommitState_FINISHED})
+	return info.GetCommit().GetId(), err
 }
 
 // Modify replaces files, and deletes those whose path starts with "-".
