@@ -18,7 +18,7 @@ import (
 	"pachfs/staging"
 )
 
-var cuts = flag.Int("cuts", 2000, "power cuts of TestPower; -short does 200")
+var cuts = flag.Int("cuts", 10000, "power cuts of TestPower; -short does 200")
 
 // A version of a file is what it was after one operation. The power may leave
 // any since the last that was synced.

@@ -63,9 +63,10 @@ func put(t *testing.T, conf remote.Config, repo string, files map[string][]byte)
 // Others commit, pachd goes away and comes back, and the annotators notice nothing.
 func TestServer(t *testing.T) {
 	t.Setenv("PACHFS_COMMIT_TIMEOUT", "5s") // of the mount: a minute is long for a test
-	bin, store := build(t), t.TempDir()
+	bin, dir, store := build(t), t.TempDir(), t.TempDir()
+	fresh(t, installed(t), filepath.Join(dir, "data"))
 	server, url := serve(t, bin, store, "")
-	s := begin(t, bin, t.TempDir(), "-pachd", url)
+	s := begin(t, bin, dir, "-pachd", url)
 	t.Run("pictures replaced by somebody else", func(t *testing.T) { s.in(t).replaced(url) })
 	t.Run("away while annotating", func(t *testing.T) {
 		s := s.in(t)

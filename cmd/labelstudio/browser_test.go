@@ -28,6 +28,7 @@ func TestBrowser(t *testing.T) {
 	dir, err := os.MkdirTemp("", "pach-") // short: it is to be read in the forms
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	fresh(t, installed(t), filepath.Join(dir, "data"))
 	s := begin(t, bin, dir)
 	s.project, err = s.Project(t.Context(), "By hand", labelstudio.Boxes)
 	must(t, err)

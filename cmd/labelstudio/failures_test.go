@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,12 +21,13 @@ import (
 func TestFailures(t *testing.T) {
 	p, dir := newPachd(t), t.TempDir()
 	small(t, filepath.Join(dir, "state"))
+	fresh(t, installed(t), filepath.Join(dir, "data"))
 	s := begin(t, build(t), dir, "-context", "failures")
 	process := s.process()
 	t.Run("conflict", func(t *testing.T) { s.in(t).conflict(p) })
 	t.Run("token expires", func(t *testing.T) { s.in(t).tokenExpires(p) })
-	t.Run("pachfs killed", func(t *testing.T) { s.in(t).killed(p) })
 	t.Run("full disk", func(t *testing.T) { s.in(t).fullDisk(p) })
+	t.Run("pachfs killed", func(t *testing.T) { s.in(t).killed(p) })
 	if now := s.process(); now != process {
 		t.Errorf("Label Studio is process %d, was %d", now, process)
 	}
@@ -188,11 +191,12 @@ func (s *story) appears() string {
 }
 
 // The disk with the state directory is full: the annotator is told, and what
-// was staged before stays whole.
+// was staged before stays whole and can be committed; what could not be written
+// is in no commit.
 func (s *story) fullDisk(p *pachd) {
 	t, tasks := s.t, s.tasks()
 	landed := s.annotate(tasks["liberty-3.png"].ID, 50)
-	s.lands(p)
+	committed := s.lands(p)
 	staged := map[string]string{}
 	for i, name := range []string{"liberty-4.png", "sunset-4.png"} {
 		id := fmt.Sprint(s.annotate(tasks[name].ID, 51+i))
@@ -208,7 +212,16 @@ func (s *story) fullDisk(p *pachd) {
 	s.failed(s.post(tasks["liberty-1.png"].ID, box(53)), "[Errno 28]")
 	s.failed(s.post(tasks["liberty-2.png"].ID, large(300)), "[Errno 28]")
 	s.failed(s.patch(landed, 54), "[Errno 28]")
-	s.refused("No space left", "no space left")
+	st := s.status("labels@master")
+	if st.LastError == nil || !strings.Contains(st.LastError.Message, "no room") || len(st.Writing) != 3 {
+		t.Errorf("%+v, last error %+v; want the three that could not be written", st, st.LastError)
+	}
+	// What is whole can be committed, and nothing else is.
+	s.commit("labels@master", 1)
+	maps.Copy(committed, staged)
+	if _, files := p.labels(t); !maps.Equal(files, committed) {
+		t.Errorf("committed on a full disk: %v, want %v", slices.Sorted(maps.Keys(files)), slices.Sorted(maps.Keys(committed)))
+	}
 	for id, want := range staged {
 		if s.content(id) != want {
 			t.Errorf("annotation %s is not what it was", id)

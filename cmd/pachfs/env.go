@@ -213,7 +213,7 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	host, _ := os.Hostname()
 	p.stage, err = staging.Open(f.state, staging.Options{
 		Client: p.cache, Deployment: who.Deployment, Host: host, Logger: log,
-		ReadOnly:  func(b pachclient.Branch) bool { return f.readOnly || !writable(b) },
+		ReadOnly:   func(b pachclient.Branch) bool { return f.readOnly || !writable(b) },
 		OnConflict: policy, SyncAfter: f.sync, CommitTimeout: f.commitTimeout,
 		Changed: func(b pachclient.Branch, paths []string) { p.tree.Changed(b, paths) },
 	})
