@@ -95,7 +95,7 @@ func TestPrintStatus(t *testing.T) {
 			t.Errorf("%d columns: %s", len([]rune(line)), line)
 		}
 	}
-	for _, w := range []string{"conflict", "/a/b.json", "pachfs discard", "the server went away", "1.5 KiB", "lies on a change of commit"} {
+	for _, w := range []string{"conflict", "/a/b.json", "pachfs discard", "the server went away", "1.5 KiB", "lies on a change of somebody else, which is readable in commit abc"} {
 		if !strings.Contains(b.String(), w) {
 			t.Errorf("%q is not in:\n%s", w, b.String())
 		}
