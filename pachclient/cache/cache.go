@@ -26,7 +26,7 @@ type Options struct {
 
 // A Client answers from memory and disk what it can, and asks another Client
 // for the rest. What can change (heads, branches, metadata) and what is not
-// worth keeping (Walk, Diff) goes straight through.
+// worth keeping (Walk) goes straight through.
 type Client struct {
 	pachclient.Client
 

@@ -11,7 +11,8 @@
 //
 // # What is kept where
 //
-// A finished commit never changes, so a listing is right for ever. A commit
+// A finished commit never changes, so a listing is right for ever; a Diff to a
+// later commit takes what is known of the earlier one along (derive.go). A commit
 // that turns out to have no time of finishing is open, or a file set: nothing
 // of it is kept. Contents are keyed by FileInfo.Hash and size alone, so a file
 // is fetched once however many commits, branches and repos hold it. Files of

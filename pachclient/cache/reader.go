@@ -11,8 +11,8 @@ import (
 	"pachfs/pachclient"
 )
 
-// reader reads one finished commit. Walk and Diff are those of the Reader
-// below: both are read once, by whoever wants all of it.
+// reader reads one finished commit. Walk is that of the Reader below: it is
+// read once, by whoever wants all of it.
 type reader struct {
 	pachclient.Reader
 	client *Client
@@ -78,12 +78,15 @@ func (r *reader) join(dir string) *listing {
 		}
 		return add(root)
 	}
-	c := r.Commit()
+	return r.client.dirs.join(dirKeyOf(r.Commit(), dir), fetch)
+}
+
+func dirKeyOf(c pachclient.Commit, dir string) dirKey {
 	project := c.Branch.Project
 	if project == "" {
 		project = pachclient.DefaultProject
 	}
-	return r.client.dirs.join(dirKey{project, c.Branch.Repo, c.Branch.Name, c.ID, dir}, fetch)
+	return dirKey{project, c.Branch.Repo, c.Branch.Name, c.ID, dir}
 }
 
 // direct says whether a read can't be answered here.
