@@ -3,6 +3,7 @@ package staging
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"pachfs/pachclient"
@@ -121,29 +122,27 @@ func (a *attempt) giveUp(theirs []string) error {
 // touching lists these paths with the staged ones that overlap them, and the
 // other ends of their renames. Called with mu held.
 func (o *Overlay) touching(theirs []string) []string {
-	found := newPathSet(append([]string(nil), theirs...))
-	for grown := true; grown; {
-		grown = false
-		add := func(p string) {
-			if !found.exact[p] {
-				found, grown = newPathSet(append(found.sorted, p)), true
-			}
-		}
+	found := newPathSet(slices.Clone(theirs))
+	for {
+		var more []string
 		for _, p := range o.stagedPaths(len(o.layers), false) {
 			if found.overlaps(p) {
-				add(p)
+				more = append(more, p)
 			}
 		}
 		for _, l := range o.layers {
 			for _, m := range append(l.moves(), l.movedFiles()...) {
 				if found.overlaps(m.from) || found.overlaps(m.to) {
-					add(m.from)
-					add(m.to)
+					more = append(more, m.from, m.to)
 				}
 			}
 		}
+		more = slices.DeleteFunc(more, func(p string) bool { return found.exact[p] })
+		if len(more) == 0 {
+			return slices.Compact(found.sorted)
+		}
+		found = newPathSet(append(found.sorted, more...))
 	}
-	return found.sorted
 }
 
 // shorten lists the first few paths.
