@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export GOFLAGS := -buildvcs=false
 
-# Everything that needs no kernel in the loop; these run under the race detector.
+# Everything that needs no kernel in the loop; the short form of these runs under the race detector.
 PURE := ./pachclient/... ./staging/... ./fs/... ./cmd/pachfs/... ./cmd/internal/... ./cmd/venv/...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Wherever this checkout is, the binary it builds.
@@ -11,7 +11,7 @@ BIN := bin/pachfs
 .PHONY: help build run demo label-studio check test all-but-mounts e2e lint unit race mount-tests packages clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(BIN) ## build bin/pachfs
 

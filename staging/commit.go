@@ -59,7 +59,7 @@ func (o *Overlay) commit(message string, p Policy) (pachclient.Commit, error) {
 	defer w.stop()
 	o.setCommitting(true)
 	defer o.setCommitting(false)
-	defer o.stage.room.borrow()()
+	defer o.stage.room.commit()()
 	err := o.tryKept(w, p)
 	some := false
 	if err == nil {
@@ -157,8 +157,8 @@ func (o *Overlay) land(w *watchdog, p Policy) (pachclient.Commit, error) {
 
 // tryKept looks whether what an earlier commit could not land can land now,
 // before one more layer comes on top of it: however often a commit fails, the
-// layers don't pile up. A set that was uploaded tells; without one it is the
-// server that has to answer.
+// layers don't pile up. A set that was uploaded, and lives, tells; without one
+// it is the server that has to answer.
 func (o *Overlay) tryKept(w *watchdog, p Policy) error {
 	top, outstanding := o.next()
 	if top < 0 || outstanding {
@@ -168,7 +168,7 @@ func (o *Overlay) tryKept(w *watchdog, p Policy) error {
 		return err
 	}
 	a := o.attempt(w, top, p)
-	if a.layer.uploaded == "" {
+	if a.layer.uploaded == "" || o.client.Renew(w.ctx, a.layer.uploaded, setTTL) != nil {
 		return nil
 	}
 	err := a.prepare()
@@ -249,8 +249,7 @@ type attempt struct {
 	head  CommitInfo // the one that was checked
 
 	onConflict Policy
-	overruled  []string // changes of others that ours lies over, by policy
-	cleared    []string // deletes that make room for that
+	cleared    []string // deletes that make room for what is laid over changes of others
 }
 
 func (o *Overlay) attempt(w *watchdog, top int, p Policy) *attempt {

@@ -1,7 +1,6 @@
 package staging
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,7 +60,6 @@ func (a *attempt) conflicts() ([]string, error) {
 func (a *attempt) settleConflicts(theirs []string) error {
 	switch a.onConflict {
 	case Ours:
-		a.overruled = theirs
 		return a.o.retry(a.w, func() error { return a.clear(theirs) })
 	case Theirs:
 		a.o.log.Warn("giving up what is staged where somebody else changed it", "paths", shorten(theirs), "commit", a.head.Commit.ID)
@@ -103,12 +101,9 @@ func (a *attempt) clear(theirs []string) error {
 // ends: it goes as a whole, or half of it would be a loss.
 func (a *attempt) giveUp(theirs []string) error {
 	o := a.o
-	var err error
 	o.mu.Lock()
 	paths := o.touching(theirs)
-	for _, p := range paths {
-		err = errors.Join(err, o.forget(p))
-	}
+	err := o.forget(paths)
 	o.setConflicts(o.pinned(len(o.layers)))
 	o.mu.Unlock()
 	if err != nil {

@@ -3,6 +3,7 @@ package staging
 import (
 	"fmt"
 	"path"
+	"slices"
 )
 
 // Discard forgets what is staged at the paths and below them; everything when
@@ -39,6 +40,7 @@ func (o *Overlay) Discard(paths ...string) error {
 
 // discard is Discard with mu held.
 func (o *Overlay) discard(paths []string, changed *[]string) error {
+	var gone []string
 	for _, p := range paths {
 		p = path.Join("/", p)
 		found := false
@@ -56,18 +58,25 @@ func (o *Overlay) discard(paths []string, changed *[]string) error {
 		if !found && p != "/" {
 			return fmt.Errorf("discard %s: nothing is staged there: %w", p, errNotExist(p))
 		}
-		if err := o.forget(p); err != nil {
-			return err
-		}
+		gone = append(gone, p)
+	}
+	if err := o.forget(gone); err != nil {
+		return err
 	}
 	o.setConflicts(o.pinned(len(o.layers)))
 	return nil
 }
 
-// forget takes what every layer says at p and below it out. Called with mu held.
-func (o *Overlay) forget(p string) error {
-	for _, l := range o.layers {
-		if err := l.log(&o.files, record{Op: opDiscard, Path: p}); err != nil {
+// forget takes out what every layer says at the paths and below them: in one
+// write a layer, for half of a rename would be a loss, and from the top down, for
+// what is above may stand on what is below. Called with mu held.
+func (o *Overlay) forget(paths []string) error {
+	rs := make([]record, len(paths))
+	for i, p := range paths {
+		rs[i] = record{Op: opDiscard, Path: p}
+	}
+	for _, l := range slices.Backward(o.layers) {
+		if err := l.log(&o.files, rs...); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,33 @@ type piece struct {
 	c        *content
 }
 
+// A span is a part of a file; one that ends where it begins is empty.
+type span struct{ off, end int64 }
+
+func (s span) empty() bool { return s.end <= s.off }
+
+// tried gives what is still to be written after a write to [off, end), which
+// failed or did not.
+func (s span) tried(off, end int64, err error) span {
+	switch {
+	case err != nil && s.empty():
+		return span{off, end}
+	case err != nil:
+		return span{min(s.off, off), max(s.end, end)}
+	case off <= s.off:
+		s.off = max(s.off, end)
+	case end >= s.end:
+		s.end = min(s.end, off)
+	}
+	return s
+}
+
+// cut gives what is still to be written of a file that is so long now.
+func (s span) cut(size int64) span {
+	s.end = min(s.end, size)
+	return s
+}
+
 // An image is what a file reads as: its pieces; where there is none, the file
 // below as far as it shows through; beyond that, zeros. Images are values: a
 // method never changes the pieces of another copy.

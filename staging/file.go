@@ -52,7 +52,7 @@ type File struct {
 	held     *content          // cur, kept open while writers are there
 	unsynced bool              // there are bytes or records that are not on disk
 	flushed  bool              // a writer closed its descriptor and has not been released
-	failed   bool              // a write failed since the file was opened: it is not complete
+	failed   span              // what could not be written since the file was opened: it is not complete
 	synced   *image            // while replaying: what is surely on disk
 }
 
@@ -226,7 +226,7 @@ func (f *File) WriteAt(p []byte, off int64) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, err := f.write(p, off)
-	f.failed = f.failed || err != nil
+	f.failed = f.failed.tried(off, off+int64(len(p)), err)
 	return n, f.o.noRoom(err)
 }
 
@@ -237,8 +237,9 @@ func (f *File) Append(p []byte) (int, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n, err := f.write(p, f.im.size)
-	f.failed = f.failed || err != nil
+	off := f.im.size
+	n, err := f.write(p, off)
+	f.failed = f.failed.tried(off, off+int64(len(p)), err)
 	return n, f.o.noRoom(err)
 }
 
@@ -313,6 +314,7 @@ func (f *File) Truncate(size int64) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.failed = f.failed.cut(size)
 	if size == f.im.size {
 		return nil
 	}
@@ -334,7 +336,7 @@ func (f *File) Truncate(size int64) error {
 func (f *File) Flushed() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.flushed && !f.failed && f.half() {
+	if !f.flushed && f.failed.empty() && f.half() {
 		if err := f.layer.j.append(record{Op: opFlushed, File: f.id}); err != nil {
 			return err
 		}
@@ -389,7 +391,7 @@ func (f *File) syncBelow() error {
 func (f *File) trySync(patient bool) (done bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.failed {
+	if !f.failed.empty() {
 		return true, fmt.Errorf("an earlier write failed: %w", unix.EIO)
 	}
 	if !f.staged || f.node == nil {
@@ -465,8 +467,10 @@ func (f *File) closed(idle bool) error {
 	if idle {
 		f.drop()
 	}
-	if f.failed { // whoever writes it anew completes it
-		f.failed, f.flushed = !idle, false
+	if !f.failed.empty() { // whoever writes it anew completes it
+		if f.flushed = false; idle {
+			f.failed = span{}
+		}
 		return nil
 	}
 	if !f.staged || f.node == nil || f.isStable && f.stable.same(f.im) {

@@ -31,7 +31,8 @@ func (a *attempt) finish(info CommitInfo) error {
 		return err
 	}
 	stamps := a.stamps(theirs, info)
-	if err := o.base.res.update(info, stamps, a.remainingDirs(), a.layer.seq); err != nil {
+	err = o.stage.room.within(func() error { return o.base.res.update(info, stamps, a.remainingDirs(), a.layer.seq) })
+	if err != nil {
 		return err
 	}
 	id := info.Commit.ID
@@ -75,26 +76,34 @@ func (a *attempt) annotate(c pachclient.Commit) error {
 
 // reportOverwritten is step 6: when somebody's commit came between the check
 // and ours, it is looked at after the fact, and named if ours lies on its paths.
-// So are those that ours was laid over by policy.
+// So is what came before the check, which ours was laid over by policy.
 func (a *attempt) reportOverwritten(info CommitInfo, ours bool) {
 	if !ours {
 		return
 	}
-	for _, p := range a.overruled {
+	a.o.mu.RLock()
+	pinned := a.o.pinned(a.top + 1)
+	a.o.mu.RUnlock()
+	for _, p := range pinned {
 		a.o.addOverwritten(p, a.head.Commit)
 	}
-	if info.Parent.ID == a.head.Commit.ID {
-		return
-	}
-	theirs, err := diffFiles(a.w.ctx, a.o.client, a.head.Commit, info.Parent)
-	if err != nil {
-		a.o.log.Warn("can't tell what came between the check and the commit", "err", err)
-		return
-	}
 	set := newPathSet(a.delta.paths())
+	a.reportBetween(a.o.Base().Commit, a.head.Commit, set)
+	a.reportBetween(a.head.Commit, info.Parent, set)
+}
+
+func (a *attempt) reportBetween(from, to pachclient.Commit, ours pathSet) {
+	if from.Same(to) {
+		return
+	}
+	theirs, err := diffFiles(a.w.ctx, a.o.client, from, to)
+	if err != nil {
+		a.o.log.Warn("can't tell what our commit lies over", "from", from.ID, "to", to.ID, "err", err)
+		return
+	}
 	for p := range theirs {
-		if set.overlaps(p) {
-			a.o.addOverwritten(p, info.Parent)
+		if ours.overlaps(p) {
+			a.o.addOverwritten(p, to)
 		}
 	}
 }
@@ -295,7 +304,7 @@ type LogEntry struct {
 
 func (o *Overlay) logLanded(l *layer, info CommitInfo, files, deleted int) error {
 	e := LogEntry{Commit: info.Commit.ID, Time: info.Finished, Message: l.message, Files: files, Deleted: deleted}
-	if err := appendLog(o.d, o.logName(), e); err != nil {
+	if err := o.stage.room.within(func() error { return appendLog(o.d, o.logName(), e) }); err != nil {
 		return fmt.Errorf("%s landed as %s, but can't be written to the log: %w", o.branch, info.Commit.ID, err)
 	}
 	return nil

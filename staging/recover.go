@@ -313,6 +313,9 @@ func (t *fileTable) fallBack(top *layer) error {
 // a file that never was synced is empty, and not complete.
 func (f *File) fallBack(below func(string) (spot, error)) {
 	f.flushed = false
+	if f.synced == nil && f.isStable && f.stable.local() == 0 && f.stable.lower == 0 {
+		f.synced = &f.stable // it has no bytes that could be lost
+	}
 	if f.synced != nil {
 		f.im = *f.synced
 		if f.isStable {
@@ -431,7 +434,11 @@ func (o *Overlay) makeLayer() (*layer, error) {
 	o.lastSeq++
 	l := newLayer(o.lastSeq)
 	o.mu.Unlock()
-	j, err := createJournal(o.d, journalName(o.dir, l.seq))
+	var j *journal
+	err := o.stage.room.within(func() (err error) {
+		j, err = createJournal(o.d, journalName(o.dir, l.seq))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -74,10 +74,6 @@ func (r *reserve) drop() error {
 func (r *reserve) lend() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.lendLocked()
-}
-
-func (r *reserve) lendLocked() bool {
 	if r.size == 0 || r.lent.Swap(true) {
 		return false
 	}
@@ -85,21 +81,28 @@ func (r *reserve) lendLocked() bool {
 	return r.drop() == nil
 }
 
-// borrow makes room for a commit that the disk might not have; the function
-// that it gives ends that.
-func (r *reserve) borrow() func() {
+// commit says that a commit begins: once it has needed the room it keeps it to
+// its end, which the function that is given tells.
+func (r *reserve) commit() (end func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.users++
-	if _, free, err := r.d.Space(r.dir); err == nil && free < r.size {
-		r.lendLocked()
-	}
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.users--
 		r.refill()
 	}
+}
+
+// within makes a call that a full disk must not stop: again with the room that
+// was held back, if there is none without.
+func (r *reserve) within(fn func() error) error {
+	err := fn()
+	if full(err) && r.lend() {
+		err = fn()
+	}
+	return err
 }
 
 // refill takes the room back when nobody needs it and it is there. Called with mu held.

@@ -2,6 +2,7 @@ package staging
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -72,7 +73,7 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 	if err := errors.Join(append(errs, l.j.append(append(carried, record{Op: opCarried})...))...); err != nil {
 		// Nothing that is said here may count from now on: a restart goes on
 		// with the layer below, as it was before.
-		return errors.Join(err, l.j.close())
+		return errors.Join(fmt.Errorf("%s takes no more changes until it is mounted again: %w", o.branch, err), l.j.close())
 	}
 	return nil
 }

@@ -109,6 +109,11 @@ func TestUnmountBusy(t *testing.T) {
 		if got := read(t, again.Path(ref, "d/half")); got != "half written" {
 			t.Errorf("the next mount has %q", got)
 		}
+		again.Stop(t, 3) // nobody completed it
+		again = again.Again(t)
+		f, err := os.OpenFile(again.Path(ref, "d/half"), os.O_WRONLY, 0)
+		ok(t, err)
+		ok(t, f.Close())
 		again.Stop(t, 0)
 		if got := s.Peer.Tree(t, ref, "")["/d/half"]; got != "half written" {
 			t.Errorf("the next mount landed %q", got)

@@ -57,7 +57,7 @@ func TestWireMountLands(t *testing.T) {
 	relay := harness.NewRelay(t, s)
 	m := harness.MountSpec(t, harness.Spec{URL: relay.URL, Deadline: 5 * time.Minute})
 	r := random(t)
-	methods := []string{"CreateFileSet", "RenewFileSet", "InspectCluster", "InspectBranch", "InspectCommit", "WalkFile", "ListCommit", "DiffFile", "ModifyFile", "EditMetadata", "GetVersion", "ListRepo"}
+	methods := []string{"CreateFileSet", "RenewFileSet", "InspectCluster", "InspectBranch", "InspectCommit", "WalkFile", "ListCommit", "DiffFile", "ModifyFile", "EditMetadata", "GetVersion", "WhoAmI"}
 	struck := map[string]int{}
 	for round := range 30 {
 		method, f := methods[r.IntN(len(methods))], faults[r.IntN(len(faults))]

@@ -93,7 +93,7 @@ func one(v any, err error) (lines, error) { return lines{fmt.Sprint(v)}, err }
 
 // harmless are the calls that may be made again.
 var harmless = []wireCall{
-	{"Cluster", []string{"InspectCluster", "GetVersion", "ListRepo"}, false, func(ctx context.Context, w *wire) (lines, error) { return one(w.Cluster(ctx)) }},
+	{"Cluster", []string{"InspectCluster", "GetVersion", "WhoAmI"}, false, func(ctx context.Context, w *wire) (lines, error) { return one(w.Cluster(ctx)) }},
 	{"Projects", []string{"ListProject"}, false, func(ctx context.Context, w *wire) (lines, error) { return one(w.Projects(ctx)) }},
 	{"Branches", []string{"ListBranch"}, false, func(ctx context.Context, w *wire) (lines, error) { return one(w.Branches(ctx, w.branch.In())) }},
 	{"Branch", []string{"InspectBranch"}, false, func(ctx context.Context, w *wire) (lines, error) { return one(w.Branch(ctx, w.branch)) }},

@@ -40,7 +40,7 @@ func (c *Client) askVersion(ctx context.Context) (r release, err error) {
 	return r, err
 }
 
-// serverVersion is the version of the server, asked for once a connection.
+// serverVersion is the version of the server, asked for once an address.
 func (c *Client) serverVersion(ctx context.Context) (release, error) {
 	c.mu.RLock()
 	known := c.server
