@@ -8,12 +8,24 @@ import (
 // Discard forgets what is staged at the paths and below them; everything when
 // none is given. A path that was renamed is two: where it was and where it is.
 // ErrBusy while a commit is under way, or while the fate of one is not known.
-func (o *Overlay) Discard(paths ...string) error {
+func (o *Overlay) Discard(paths ...string) error { return o.giveUp(paths, false) }
+
+// Abandon forgets everything that is staged, also what was sent and may have
+// happened: what then comes of it in Pachyderm is as a change of somebody else.
+// ErrBusy while a commit is under way.
+func (o *Overlay) Abandon() error { return o.giveUp(nil, true) }
+
+func (o *Overlay) giveUp(paths []string, sent bool) error {
 	select {
 	case <-o.landing:
 		defer func() { o.landing <- struct{}{} }()
 	default:
 		return fmt.Errorf("discard: %w", ErrBusy)
+	}
+	if sent {
+		if err := o.unsend(); err != nil {
+			return err
+		}
 	}
 	if o.outstanding() {
 		return fmt.Errorf("discard: the fate of the last commit is not known yet: %w", ErrBusy)
@@ -35,6 +47,21 @@ func (o *Overlay) Discard(paths ...string) error {
 		o.opts.Changed(o.branch, changed)
 	}
 	return err
+}
+
+// unsend forgets that changes were sent.
+func (o *Overlay) unsend() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range o.layers {
+		if l.landing.deadline.IsZero() {
+			continue
+		}
+		if err := l.log(&o.files, record{Op: opLanding}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // discard is Discard with mu held.
