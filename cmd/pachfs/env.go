@@ -28,13 +28,18 @@ type serverFlags struct {
 }
 
 func (f *serverFlags) add(flags *pflag.FlagSet) {
+	f.addServer(flags)
+	flags.StringVar(&f.project, "project", "", "project (default: that of the context, or \"default\")")
+}
+
+// addServer adds those that say where it is.
+func (f *serverFlags) addServer(flags *pflag.FlagSet) {
 	flags.StringVar(&f.pachd, "pachd", "", "address of a pachd: grpc://host:port, grpcs://host:port or unix:///path")
 	flags.StringVar(&f.context, "context", "", "context of pachctl's configuration (default: the active one)")
 	flags.StringVar(&f.store, "store", "", "directory of an embedded Pachyderm, instead of a server")
 	for _, name := range []string{"pachd", "context", "store"} {
 		flags.SetAnnotation(name, oneOf, []string{"server"})
 	}
-	flags.StringVar(&f.project, "project", "", "project (default: that of the context, or \"default\")")
 }
 
 // A server is the Pachyderm that a command speaks to.
@@ -213,7 +218,7 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	host, _ := os.Hostname()
 	p.stage, err = staging.Open(f.state, staging.Options{
 		Client: p.cache, Deployment: who.Deployment, Host: host, Logger: log,
-		ReadOnly:  func(b pachclient.Branch) bool { return f.readOnly || !writable(b) },
+		ReadOnly:   func(b pachclient.Branch) bool { return f.readOnly || !writable(b) },
 		OnConflict: policy, SyncAfter: f.sync, CommitTimeout: f.commitTimeout,
 		Changed: func(b pachclient.Branch, paths []string) { p.tree.Changed(b, paths) },
 	})

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -189,6 +190,9 @@ func (d *daemon) announce(s streams, config *configWatch) (stop func(), err erro
 	leave, err := register(running{Mountpoint: d.mountpoint, State: d.f.state, Connection: d.mounted.Connection()})
 	if err != nil {
 		return nil, errors.Join(err, api.Shutdown())
+	}
+	if err := os.WriteFile(filepath.Join(d.f.state, mountFile), []byte(d.mountpoint+"\n"), 0o600); err != nil {
+		d.log.Warn("pachfs state list will not know the mountpoint", "err", err)
 	}
 	fmt.Fprintf(s.out, "mounted project %s of %s at %s (pid %d)\n", d.parts.server.project, d.parts.server.address, d.mountpoint, os.Getpid())
 	return func() {
