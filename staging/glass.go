@@ -9,7 +9,7 @@ import (
 // A glass is a disk to look through: what is there can be read, what would be
 // written goes nowhere. So a state directory is opened by the code that opens
 // it for good, and no byte of it changes.
-type glass struct{ osDisk }
+type glass struct{ disk }
 
 func (glass) Open(name string) (diskFile, error) {
 	f, err := os.Open(name)

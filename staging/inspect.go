@@ -34,10 +34,14 @@ type Found struct {
 // pachclient.Offline will do. fs.ErrNotExist: it is no state directory.
 // ErrLocked: a mount has it.
 func Inspect(dir string, c pachclient.Client) (*Inspection, error) {
+	return inspectOn(osDisk{}, dir, c)
+}
+
+func inspectOn(d disk, dir string, c pachclient.Client) (*Inspection, error) {
 	if _, err := os.Stat(filepath.Join(dir, "format")); err != nil {
 		return nil, fmt.Errorf("%s is no state directory: %w", dir, err)
 	}
-	s := newStage(glass{}, dir, Options{Client: c, ReadOnly: func(pachclient.Branch) bool { return true }})
+	s := newStage(glass{d}, dir, Options{Client: c, ReadOnly: func(pachclient.Branch) bool { return true }})
 	s.look = true
 	var err error
 	if s.lock, err = lookLock(filepath.Join(dir, "lock")); err != nil {
@@ -56,7 +60,7 @@ func Inspect(dir string, c pachclient.Client) (*Inspection, error) {
 // KeptIn names the branches of a state directory, whoever has it: no more than
 // Branch and Deployment is told.
 func KeptIn(dir string) ([]*Found, error) {
-	kept, err := newStage(glass{}, dir, Options{}).keptMeta()
+	kept, err := newStage(glass{osDisk{}}, dir, Options{}).keptMeta()
 	var out []*Found
 	for _, m := range kept {
 		out = append(out, &Found{Branch: m.branch(), Deployment: m.Deployment})
