@@ -145,8 +145,35 @@ func (b *bench) reopen() {
 func (b *bench) kill() {
 	b.t.Helper()
 	old, dir := b.stage, b.cp()
+	looked := b.looks(dir)
 	b.open(dir)
+	if opened := staged(b.o.Status(), b.o.Diff()); opened != looked {
+		b.t.Fatalf("looked at it is\n%s\nopened it is\n%s", looked, opened)
+	}
 	b.must(old.Close())
+}
+
+// looks tells what an inspection says is staged, and checks it.
+func (b *bench) looks(dir string) string {
+	b.t.Helper()
+	i, err := staging.Inspect(dir, pachclient.Offline{})
+	b.must(err)
+	found, err := i.Branches(b.t.Context())
+	b.must(err)
+	for _, f := range found {
+		b.must(f.Check())
+		if f.Branch == b.branch {
+			defer i.Close()
+			return staged(f.Status(), f.Diff())
+		}
+	}
+	b.t.Fatalf("%v is not found in %s", b.branch, dir)
+	return ""
+}
+
+func staged(st staging.Status, diff []staging.DiffLine) string {
+	c := st.Staged
+	return fmt.Sprintln(st.Base, c.Files, c.Deleted, c.Bytes, c.Oldest, st.Writing, diff)
 }
 
 // other gives a second stage on the same branch.

@@ -74,11 +74,16 @@ func mountpointOf(dir string) string {
 	if b, err := os.ReadFile(filepath.Join(dir, mountFile)); err == nil && len(b) > 0 {
 		return strings.TrimSuffix(string(b), "\n")
 	}
-	root, err := stateRoot()
-	if err != nil || filepath.Dir(dir) != root {
-		return ""
+	all, _ := registered()
+	for _, r := range all {
+		if r.State == dir {
+			return r.Mountpoint
+		}
 	}
-	return unescapePath(filepath.Base(dir))
+	if root, err := stateRoot(); err == nil && filepath.Dir(dir) == root {
+		return unescapePath(filepath.Base(dir))
+	}
+	return ""
 }
 
 // inspect looks at the state directory that DIR means.

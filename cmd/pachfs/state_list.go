@@ -197,6 +197,8 @@ func printStates(w io.Writer, list []stateInfo) error {
 		for _, b := range i.Branches {
 			if b.quiet() {
 				clean++
+			}
+			if b.quiet() || b.Problem != "" {
 				continue
 			}
 			fmt.Fprintf(tw, "  %s/%s\t%s\t%d changed\t%d deleted\t%s\tsince %s\tof cluster %s\n", b.Project, elide(b.Branch, 28), b.State,
