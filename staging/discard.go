@@ -1,8 +1,13 @@
 package staging
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
+	"slices"
+
+	"pachfs/pachclient"
 )
 
 // Discard forgets what is staged at the paths and below them; everything when
@@ -14,6 +19,23 @@ func (o *Overlay) Discard(paths ...string) error { return o.giveUp(paths, false)
 // happened: what then comes of it in Pachyderm is as a change of somebody else.
 // ErrBusy while a commit is under way.
 func (o *Overlay) Abandon() error { return o.giveUp(nil, true) }
+
+// Remove forgets a branch that can't be opened, with all that is kept for it.
+// The top of its layers goes first: what a kill leaves is an older state.
+func (s *Stage) Remove(b pachclient.Branch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.overlays[b] != nil || s.opening[b] != nil {
+		return fmt.Errorf("remove %s: %w", b, ErrBusy)
+	}
+	o := s.newOverlay(b, s.branchDir(b))
+	seqs, _ := o.layerSeqs() // names that are none go with the rest
+	var err error
+	for _, seq := range slices.Backward(seqs) {
+		err = errors.Join(err, s.d.Remove(journalName(o.dir, seq)))
+	}
+	return errors.Join(err, s.d.RemoveAll(o.dir), s.d.SyncDir(filepath.Dir(o.dir)))
+}
 
 func (o *Overlay) giveUp(paths []string, sent bool) error {
 	select {

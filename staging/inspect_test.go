@@ -157,3 +157,26 @@ func (b *bench) walks(dir string, c pachclient.Client, want string) {
 		b.t.Errorf("found %+v", f)
 	}
 }
+
+// looks tells what an inspection says is staged, and checks it.
+func (b *bench) looks(dir string) string {
+	b.t.Helper()
+	i, err := staging.Inspect(dir, pachclient.Offline{})
+	b.must(err)
+	found, err := i.Branches(b.t.Context())
+	b.must(err)
+	for _, f := range found {
+		b.must(f.Check())
+		if f.Branch == b.branch {
+			defer i.Close()
+			return staged(f.Status(), f.Diff())
+		}
+	}
+	b.t.Fatalf("%v is not found in %s", b.branch, dir)
+	return ""
+}
+
+func staged(st staging.Status, diff []staging.DiffLine) string {
+	c := st.Staged
+	return fmt.Sprintln(st.Base, c.Files, c.Deleted, c.Bytes, c.Oldest, st.Writing, diff)
+}

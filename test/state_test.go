@@ -253,7 +253,17 @@ func TestStateCheckFindsDamage(t *testing.T) {
 	l.unchanged(func() {
 		l.state(1, []string{"check", l.m.Dir}, l.labels+": /new.json", l.labels+": /moved/added", "too short", l.notes+": ", "missing", "findings: 3")
 		l.state(1, []string{"list", l.m.Dir}, "is missing", "not everything can be read")
+		l.state(2, []string{"discard", l.m.Dir, l.notes}, l.notes+", whatever is staged there")
+		l.state(1, []string{"discard", l.m.Dir, l.notes + ":/n", "--yes"}, "only the whole branch")
+		l.state(1, []string{"export", l.m.Dir, l.home + "/out", "--pachd", l.s.URL}, "is missing")
 	})
+	if got := read(t, l.home+"/out/"+l.labels+"/renamed"); got != "old" {
+		t.Errorf("what is sound is exported as %q", got)
+	}
+	l.state(0, []string{"discard", l.m.Dir, l.notes, "--yes"})
+	if i := l.list(l.m.Dir); len(i.Branches) != 1 {
+		t.Errorf("the damaged branch is still there: %+v", i)
+	}
 }
 
 // Landing without a mount makes one commit a branch, on the right Pachyderm
@@ -306,7 +316,9 @@ func TestStateLandInConflict(t *testing.T) {
 	if head := l.s.Peer.Head(t, l.labels); head != theirs {
 		t.Errorf("the head is %s, theirs is %s", head, theirs)
 	}
-	l.state(3, []string{"land", l.m.Dir, "--pachd", l.s.URL, "--on-conflict", "ours", "--json"}, l.labels, "half")
+	l.s.Kill(t) // and without a server there is its store
+	l.state(3, []string{"land", l.m.Dir, "--store", l.s.Store(), "--on-conflict", "ours", "--json"}, l.labels, "half")
+	l.s.Restart(t)
 	if got := l.s.Peer.Tree(t, l.labels, "")["/new.json"]; got != "new" {
 		t.Errorf("/new.json is %q", got)
 	}

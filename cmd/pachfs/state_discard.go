@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ func newStateDiscard(s streams) *cobra.Command {
 of DIR when none is named. A path that was renamed is two: where it was and
 where it is. Without --yes it says what would go, and the status is 2. A commit
 that was sent may have happened: pachfs state land finds out; forgetting its
-branch does not undo it.`,
+branch does not undo it. Of a branch that is damaged only all of it can go.`,
 		Example: "  pachfs state discard /mnt/pach labels@master:/1.json\n  pachfs state discard /mnt/pach --yes",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(c *cobra.Command, args []string) error { return runDiscard(c.Context(), args[0], args[1:], yes, s) },
@@ -42,7 +43,8 @@ func runDiscard(ctx context.Context, arg string, names []string, yes bool, s str
 	if err != nil {
 		return err
 	}
-	all, err := dirty(ctx, i)
+	all, err := i.Branches(ctx)
+	all = slices.DeleteFunc(all, func(f *staging.Found) bool { return f.Err == nil && !f.Dirty() })
 	var plan []giveUp
 	if err == nil {
 		plan, err = planDiscard(all, names)
@@ -100,7 +102,10 @@ func planDiscard(all []*staging.Found, names []string) (plan []giveUp, err error
 		if colon {
 			g.path = "/" + strings.Trim(path, "/")
 		}
-		if len(g.lines()) == 0 && !of.Sent {
+		if of.Err != nil && g.path != "/" {
+			return nil, fmt.Errorf("only the whole branch %s can be discarded: %w", name, of.Err)
+		}
+		if of.Err == nil && len(g.lines()) == 0 && !of.Sent {
 			return nil, usage("%s: nothing is staged there", arg)
 		}
 		plan = append(plan, g)
@@ -121,6 +126,10 @@ func (g giveUp) lines() (out []staging.DiffLine) {
 }
 
 func (g giveUp) print(s streams) {
+	if g.found.Err != nil {
+		fmt.Fprintf(s.out, "? %s, whatever is staged there: %v\n", g.found.Branch, g.found.Err)
+		return
+	}
 	for _, l := range g.lines() {
 		fmt.Fprintf(s.out, "%c %s%s\n", l.Op, g.found.Branch, l.Path)
 	}
@@ -130,6 +139,9 @@ func (g giveUp) print(s streams) {
 }
 
 func (g giveUp) do(ctx context.Context, stage *staging.Stage) error {
+	if g.found.Err != nil {
+		return stage.Remove(g.found.Branch)
+	}
 	o, err := stage.Overlay(ctx, g.found.Branch)
 	switch {
 	case err != nil:

@@ -56,13 +56,12 @@ func (f *landFlags) run(ctx context.Context, arg string, s streams) error {
 	if err != nil {
 		return usage("--on-conflict: %w", err)
 	}
-	dir, branches, err := stagedIn(ctx, arg)
-	if err != nil {
-		return err
-	}
+	dir, branches, broken := stagedIn(ctx, arg)
 	if len(branches) == 0 {
-		fmt.Fprintln(s.err, "nothing to land")
-		return nil
+		if broken == nil {
+			fmt.Fprintln(s.err, "nothing to land")
+		}
+		return broken
 	}
 	log, err := newLogger(s.err, "warn", "text")
 	if err != nil {
@@ -83,13 +82,13 @@ func (f *landFlags) run(ctx context.Context, arg string, s streams) error {
 	host, _ := os.Hostname()
 	stage, err := staging.Open(dir, staging.Options{Client: client, Deployment: who.Deployment, Host: host, Logger: log, CommitTimeout: f.timeout})
 	if err == nil {
-		err = errors.Join(f.land(ctx, stage, branches, policy, s), stage.Close())
+		err = errors.Join(f.land(ctx, stage, branches, policy, s), stays(dir, broken), stage.Close())
 	}
 	return errors.Join(inUse(dir, err), client.Close(), srv.close())
 }
 
 // stagedIn finds the directory that DIR means and the branches that have
-// something staged there.
+// something staged there; those that can't be read are an error beside them.
 func stagedIn(ctx context.Context, arg string) (dir string, branches []pachclient.Branch, err error) {
 	i, dir, err := inspect(arg, pachclient.Offline{})
 	if err != nil {

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,8 +36,9 @@ type stateBranch struct {
 	Staged     staging.StagedCount `json:"staged"`
 	Writing    []string            `json:"writing"`
 	Conflicts  []string            `json:"conflicts"`
-	Sealed     int                 `json:"sealed"` // commits that did not come to their end
-	Sent       bool                `json:"sent"`   // one of them may have happened
+	Sealed     int                 `json:"sealed"`           // commits that did not come to their end
+	Sent       bool                `json:"sent"`             // one of them may have happened
+	Unread     bool                `json:"unread,omitempty"` // a mount has the directory and does not use this branch: the rest is not known
 	Problem    string              `json:"problem,omitempty"`
 }
 
@@ -125,7 +123,8 @@ func tellState(ctx context.Context, dir string) stateInfo {
 	}
 	found, err := i.Branches(ctx)
 	for _, f := range found {
-		b := stateBranch{Project: f.Branch.Project, Branch: f.Branch.String(), Deployment: f.Deployment, Sealed: f.Sealed, Sent: f.Sent}
+		b := newStateBranch(f)
+		b.Sealed, b.Sent = f.Sealed, f.Sent
 		if f.Err != nil {
 			b.Problem = f.Err.Error()
 		} else {
@@ -139,8 +138,13 @@ func tellState(ctx context.Context, dir string) stateInfo {
 	return info
 }
 
+func newStateBranch(f *staging.Found) stateBranch {
+	return stateBranch{Project: f.Branch.Project, Branch: f.Branch.String(), Deployment: f.Deployment, Writing: []string{}, Conflicts: []string{}}
+}
+
 func (b *stateBranch) take(st staging.Status) {
-	b.Base, b.State, b.Staged, b.Writing, b.Conflicts = st.Base, st.State, st.Staged, st.Writing, st.Conflicts
+	b.Base, b.State, b.Staged = st.Base, st.State, st.Staged
+	b.Writing, b.Conflicts = append(b.Writing, st.Writing...), append(b.Conflicts, st.Conflicts...)
 }
 
 // askState has the mount tell of the branches that it uses; of those that it
@@ -159,10 +163,12 @@ func askState(ctx context.Context, info stateInfo, locked error) stateInfo {
 		info.Problem = err.Error()
 	}
 	for _, k := range kept {
-		b := stateBranch{Project: k.Branch.Project, Branch: k.Branch.String(), Deployment: k.Deployment}
+		b := newStateBranch(k)
+		b.Unread = true
 		for _, st := range told.Branches {
 			if st.Branch == b.Branch && told.Project == b.Project {
 				b.take(st)
+				b.Unread = false
 			}
 		}
 		info.Branches = append(info.Branches, b)
@@ -180,80 +186,4 @@ func (i stateInfo) problems() (n int) {
 		}
 	}
 	return n
-}
-
-// printStates is a table for each directory; branches without changes are counted.
-func printStates(w io.Writer, list []stateInfo) error {
-	for n, i := range list {
-		if n > 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintf(w, "%s: %s\n", i.Dir, i.belongs())
-		if i.Problem != "" {
-			fmt.Fprintf(w, "  %s\n", i.Problem)
-		}
-		tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		clean := 0
-		for _, b := range i.Branches {
-			if b.quiet() {
-				clean++
-			}
-			if b.quiet() || b.Problem != "" {
-				continue
-			}
-			fmt.Fprintf(tw, "  %s/%s\t%s\t%d changed\t%d deleted\t%s\tsince %s\tof cluster %s\n", b.Project, elide(b.Branch, 28), b.State,
-				b.Staged.Files, b.Staged.Deleted, human(b.Staged.Bytes), oldest(b.Staged), shorten(b.Deployment, 8))
-		}
-		if err := tw.Flush(); err != nil {
-			return err
-		}
-		for _, b := range i.Branches {
-			b.notes(w)
-		}
-		if clean > 0 {
-			fmt.Fprintf(w, "  nothing staged: branches: %d\n", clean)
-		}
-	}
-	return nil
-}
-
-// belongs says in words whose directory it is.
-func (i stateInfo) belongs() string {
-	at := i.Mountpoint
-	if at == "" {
-		at = "a mountpoint that is not known"
-	}
-	if i.PID != 0 {
-		return fmt.Sprintf("of %s, mounted (pid %d)", at, i.PID)
-	}
-	return fmt.Sprintf("of %s, not mounted", at)
-}
-
-func (b stateBranch) quiet() bool {
-	return b.Staged.Files+b.Staged.Deleted+b.Sealed == 0 && !b.Sent && b.Problem == "" && b.State != staging.Committing
-}
-
-// notes are the lines below the table.
-func (b stateBranch) notes(w io.Writer) {
-	if b.Problem != "" {
-		fmt.Fprintf(w, "  %s: %s\n", b.Branch, b.Problem)
-	}
-	if len(b.Writing) > 0 {
-		fmt.Fprintf(w, "  %s: being written, and in no commit yet: %s\n", b.Branch, strings.Join(b.Writing, " "))
-	}
-	if len(b.Conflicts) > 0 {
-		fmt.Fprintf(w, "  %s: somebody else changed: %s\n", b.Branch, strings.Join(b.Conflicts, " "))
-	}
-	if b.Sent {
-		fmt.Fprintf(w, "  %s: a commit was sent, and whether it happened is not known yet\n", b.Branch)
-	} else if b.Sealed > 0 {
-		fmt.Fprintf(w, "  %s: a commit was begun, and not sent\n", b.Branch)
-	}
-}
-
-func oldest(c staging.StagedCount) string {
-	if c.Oldest == nil {
-		return "-"
-	}
-	return c.Oldest.Local().Format("2006-01-02 15:04")
 }
