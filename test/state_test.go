@@ -408,3 +408,33 @@ func TestStateWhileMounted(t *testing.T) {
 	commit(t, l.m, l.labels)
 	l.m.Stop(t, 0)
 }
+
+// A pachfs that was killed between its commit and the answer: whether it
+// happened is not known, and landing finds the commit and makes no other.
+func TestStateLandOfASentCommit(t *testing.T) {
+	s := harness.ServeOwn(t)
+	ref := s.Ref("labels@master")
+	s.Peer.Create(t, s.Ref("labels"))
+	before := s.Peer.PutWait(t, ref, map[string]string{"/base": "base"})
+	relay := harness.NewRelay(t, s)
+	l := &leftover{t: t, s: s, home: t.TempDir(), m: harness.MountSpec(t, harness.Spec{URL: relay.URL})}
+	write(t, l.m.Path(ref, "a"), "a")
+	relay.Set(&harness.Trap{Method: "ModifyFile", Point: harness.Asked, Delay: time.Minute})
+	toucher := harness.Start(t, "touch", shell("/", "touch "+l.m.Path(ref, ".commit")))
+	harness.Eventually(t, 20*time.Second, "the commit is made", func() bool { return relay.Struck() == 1 && s.Peer.Head(t, ref) != before })
+	made := s.Peer.Finished(t, ref)
+	l.m.Kill(t)
+	toucher.Within(20 * time.Second)
+	l.m.Close(t)
+	if b := l.list(l.m.State).Branches[0]; !b.Sent || b.Sealed != 1 || b.Staged.Files != 1 {
+		t.Errorf("listed as %+v", b)
+	}
+	l.state(3, []string{"discard", l.m.State, ref + ":/a", "--yes"}, "state land")
+	if r := l.state(0, []string{"land", l.m.State, "--pachd", s.URL}); r.Out != ref+" "+made+"\n" {
+		t.Errorf("printed %q, the commit is %s", r.Out, made)
+	}
+	if n := len(s.Peer.Commits(t, ref, before)); n != 1 {
+		t.Errorf("%d commits", n)
+	}
+	l.state(0, []string{"land", l.m.State, "--pachd", s.URL}, "nothing to land")
+}
