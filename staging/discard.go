@@ -1,20 +1,53 @@
 package staging
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
+
+	"pachfs/pachclient"
 )
 
 // Discard forgets what is staged at the paths and below them; everything when
 // none is given. A path that was renamed is two: where it was and where it is.
 // ErrBusy while a commit is under way, or while the fate of one is not known.
-func (o *Overlay) Discard(paths ...string) error {
+func (o *Overlay) Discard(paths ...string) error { return o.giveUp(paths, false) }
+
+// Abandon forgets everything that is staged, also what was sent and may have
+// happened: what then comes of it in Pachyderm is as a change of somebody else.
+// ErrBusy while a commit is under way.
+func (o *Overlay) Abandon() error { return o.giveUp(nil, true) }
+
+// Remove forgets a branch that can't be opened, with all that is kept for it.
+// The top of its layers goes first: what a kill leaves is an older state.
+func (s *Stage) Remove(b pachclient.Branch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.overlays[b] != nil || s.opening[b] != nil {
+		return fmt.Errorf("remove %s: %w", b, ErrBusy)
+	}
+	o := s.newOverlay(b, s.branchDir(b))
+	seqs, _ := o.layerSeqs() // names that are none go with the rest
+	var err error
+	for _, seq := range slices.Backward(seqs) {
+		err = errors.Join(err, s.d.Remove(journalName(o.dir, seq)))
+	}
+	return errors.Join(err, s.d.RemoveAll(o.dir), s.d.SyncDir(filepath.Dir(o.dir)))
+}
+
+func (o *Overlay) giveUp(paths []string, sent bool) error {
 	select {
 	case <-o.landing:
 		defer func() { o.landing <- struct{}{} }()
 	default:
 		return fmt.Errorf("discard: %w", ErrBusy)
+	}
+	if sent {
+		if err := o.unsend(); err != nil {
+			return err
+		}
 	}
 	if o.outstanding() {
 		return fmt.Errorf("discard: the fate of the last commit is not known yet: %w", ErrBusy)
@@ -36,6 +69,21 @@ func (o *Overlay) Discard(paths ...string) error {
 		o.opts.Changed(o.branch, changed)
 	}
 	return err
+}
+
+// unsend forgets that changes were sent.
+func (o *Overlay) unsend() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range o.layers {
+		if l.landing.deadline.IsZero() {
+			continue
+		}
+		if err := l.log(&o.files, record{Op: opLanding}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // discard is Discard with mu held.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -169,25 +170,56 @@ func readAll(d disk, name string) ([]byte, error) {
 	return b, nil
 }
 
-// lockFile takes the state directory for this process.
+// lookTime is how long a lock waits for those who only look.
+const lookTime = 3 * time.Second
+
+// lockFile takes the state directory for this process. It waits a while for
+// those who only look, and not for one who has it.
 func lockFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(f, 20))
-		f.Close()
-		return nil, fmt.Errorf("%s: held by process %s: %w", filepath.Dir(name), trimNewline(holder), ErrLocked)
+	for end := time.Now().Add(lookTime); ; time.Sleep(20 * time.Millisecond) {
+		switch err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		case err == nil:
+			return f, nil
+		case unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil:
+			return nil, errors.Join(heldBy(f), f.Close())
+		case time.Now().After(end):
+			return nil, errors.Join(fmt.Errorf("%s: another process looks at it: %w", filepath.Dir(name), ErrLocked), f.Close())
+		}
+		unix.Flock(int(f.Fd()), unix.LOCK_UN)
 	}
-	if err = f.Truncate(0); err == nil {
-		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
-	}
-	if err != nil {
-		f.Close()
+}
+
+// lookLock keeps everybody from taking the state directory while it is looked
+// at. nil when nobody ever took it.
+func lookLock(name string) (*os.File, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(heldBy(f), f.Close())
+	}
 	return f, nil
+}
+
+func heldBy(lock *os.File) error {
+	holder, _ := io.ReadAll(io.LimitReader(lock, 20))
+	return fmt.Errorf("%s: held by process %s: %w", filepath.Dir(lock.Name()), trimNewline(holder), ErrLocked)
+}
+
+// signLock writes into a lock who holds it.
+func signLock(f *os.File) error {
+	err := f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	}
+	return err
 }
 
 func trimNewline(b []byte) string {

@@ -21,8 +21,9 @@
 //
 // # On disk
 //
-//	STATE/format                  "pachfs-state 1"
-//	STATE/lock                    flock, with the holder's pid
+//	STATE/format                  "pachfs-state 1"; the versions are in format.go
+//	STATE/lock                    flock, with the holder's pid; shared while somebody looks (inspect.go)
+//	STATE/mountpoint              where it was mounted last (cmd/pachfs)
 //	STATE/reserve                 zeros: room that a full disk leaves for commits (reserve.go)
 //	STATE/branches/PROJECT+REPO@BRANCH/
 //	    branch.json               whose changes these are: deployment, project, repo, branch
@@ -35,7 +36,8 @@
 // endian), CRC-32C of the bytes that follow (4 bytes), an op (1 byte; record.go
 // lists them), fields as tag, varint (and bytes, for strings). A torn tail is
 // what a crash leaves, and is cut. A record with a field or an op that is not
-// known was written by a newer pachfs: the directory is refused untouched.
+// known was written by a newer pachfs: the directory is refused untouched
+// (format.go). An older version opens.
 //
 // # Invariants
 //

@@ -1,9 +1,15 @@
 package staging
 
 import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"os"
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
+
+	"pachfs/pachclient"
 )
 
 // Sweep removes what nobody owns any more, now.
@@ -41,6 +47,35 @@ func (o *Overlay) NeededContents() map[string]bool {
 
 // OpenOn is Open on a disk that a test can take the power from.
 func OpenOn(d *SimDisk, dir string, o Options) (*Stage, error) { return openOn(d, dir, o) }
+
+// A bootDisk is the disk of a machine that was started another time.
+type bootDisk struct {
+	osDisk
+	boot string
+}
+
+func (d bootDisk) Boot() string { return d.boot }
+
+// OpenBooted is Open, and InspectBooted Inspect, at another boot of the machine.
+func OpenBooted(boot, dir string, o Options) (*Stage, error) {
+	return openOn(bootDisk{boot: boot}, dir, o)
+}
+
+func InspectBooted(boot, dir string, c pachclient.Client) (*Inspection, error) {
+	return inspectOn(bootDisk{boot: boot}, dir, c)
+}
+
+// AppendRecord appends a record to the journal of a file, whole and with its sum.
+func AppendRecord(name string, body ...byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	head := binary.LittleEndian.AppendUint32(nil, uint32(len(body)))
+	head = binary.LittleEndian.AppendUint32(head, crc32.Checksum(body, castagnoli))
+	_, err = f.Write(append(head, body...))
+	return errors.Join(err, f.Close())
+}
 
 // SyncClosed does now what is done SyncAfter from now.
 func (o *Overlay) SyncClosed() error { return o.syncClosed() }

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// journalMagic starts every journal; the number is the format's version.
-const journalMagic = "pachfs-journal 1\n"
+// journalMagic starts every journal that is made here.
+var journalMagic = formatLine(journalWord, journalFormat)
 
 // recordHead is the length of a record and the CRC-32C of its bytes.
 const recordHead = 8
@@ -89,13 +89,10 @@ func replay(f diskFile, fn func(record) error) (int64, error) {
 	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
 	}
-	if len(b) < len(journalMagic) || string(b[:len(journalMagic)]) != journalMagic {
-		if len(b) >= 15 && string(b[:15]) == journalMagic[:15] {
-			return 0, ErrNewerFormat
-		}
-		return 0, fmt.Errorf("not a journal: %w", ErrCorrupt)
+	at, err := readFormat(b, journalWord, journalFormat)
+	if err != nil {
+		return 0, err
 	}
-	at := len(journalMagic)
 	for len(b)-at >= recordHead {
 		n := int(binary.LittleEndian.Uint32(b[at:]))
 		sum := binary.LittleEndian.Uint32(b[at+4:])

@@ -35,6 +35,9 @@ const (
 	opLanded   op = 23 // To is the commit that holds the layer and those below it
 )
 
+// known says whether this pachfs can replay the op.
+func (o op) known() bool { return o >= opOpen && o <= opFlushed || o >= opSealed && o <= opLanded }
+
 // The fields of a record. Which of them an op uses is said at the op; those
 // that are zero are not written.
 type record struct {
@@ -69,6 +72,8 @@ const (
 	flagOwner                        // UID and GID are set
 	flagMode                         // Mode is set
 	flagTime                         // Time is set
+
+	knownFlags = flagTime<<1 - 1
 )
 
 // The tags of a record's fields on disk. Integers are varints, strings and
@@ -181,7 +186,9 @@ func (r *record) set(tag byte, v uint64, text string) error {
 	case tagGID:
 		r.GID = uint32(v)
 	case tagFlags:
-		r.Flags = flags(v)
+		if r.Flags = flags(v); v > uint64(knownFlags) {
+			return fmt.Errorf("record %d has an unknown flag in %#x: %w", r.Op, v, ErrNewerFormat)
+		}
 	case tagHash:
 		if len(text) != len(r.Hash) {
 			return fmt.Errorf("record %d: a hash of %d bytes: %w", r.Op, len(text), ErrCorrupt)

@@ -58,9 +58,21 @@ func TestRecordDamaged(t *testing.T) {
 		"huge string":     {[]byte{byte(opCreate), tagPath, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1}, ErrCorrupt},
 		"short hash":      {[]byte{byte(opCreate), tagHash, 2, 1, 2}, ErrCorrupt},
 		"unknown field":   {[]byte{byte(opCreate), tagHash + 1, 1}, ErrNewerFormat},
+		"unknown flag":    {[]byte{byte(opCreate), tagFlags, 0x80, 0x02}, ErrNewerFormat},
 	} {
 		if _, err := decode(c.b); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// TestKnownOps: whether a record is known is said in two places.
+func TestKnownOps(t *testing.T) {
+	for i := range 256 {
+		l := newLayer(1)
+		err := l.apply(record{Op: op(i), Path: "/d/f", To: "/d/g", File: 1}, &fileTable{o: &Overlay{}, byID: map[uint64]*File{}})
+		if known := !errors.Is(err, ErrNewerFormat); known != op(i).known() {
+			t.Errorf("op %d: replayed %v, known %v", i, known, op(i).known())
 		}
 	}
 }

@@ -48,7 +48,11 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 			return nil, err
 		}
 	}
-	res, err := openResidue(filepath.Join(dir, "residue.db"))
+	open := openResidue
+	if s.look {
+		open = lookResidue
+	}
+	res, err := open(filepath.Join(dir, "residue.db"))
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +136,9 @@ func (o *Overlay) loadBase(ctx context.Context, res *residue, start CommitInfo) 
 	} else {
 		if start.Commit.Zero() && start.Commit.Branch.Repo == "" {
 			info, err := o.firstBase(ctx)
+			if o.stage.look && errors.Is(err, pachclient.ErrUnavailable) {
+				info, err = CommitInfo{Commit: pachclient.Commit{Branch: o.branch}}, nil
+			}
 			if err != nil {
 				return err
 			}

@@ -3,8 +3,12 @@ package staging
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,10 +23,12 @@ import (
 // knows the commit that was the base last. One bbolt file; losing it loses times.
 //
 //	meta   "base"      JSON of baseMeta
+//	meta   "format"    its version; none: 1
 //	dirs   PATH        empty
 //	times  DIR\0NAME   mtime (8 bytes, Unix ns), hash of the bytes it belongs to
 type residue struct {
-	db *bolt.DB
+	db   *bolt.DB // nil: it is looked at, and there is none
+	look bool     // nothing is written
 
 	mu    sync.RWMutex
 	dirs  map[string]bool // every remembered directory
@@ -54,37 +60,107 @@ func (r *residue) settle(landed func(layer uint64) bool) {
 var bucketMeta, bucketDirs, bucketTimes = []byte("meta"), []byte("dirs"), []byte("times")
 
 func openResidue(name string) (*residue, error) {
-	db, err := bolt.Open(name, 0o600, &bolt.Options{Timeout: 5 * time.Second, NoFreelistSync: true})
+	db, err := openBolt(name, false)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
-	r := &residue{db: db, dirs: map[string]bool{}}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketDirs, bucketTimes} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
+	err = db.View(knownResidue)
+	if err == nil {
+		err = db.Update(func(tx *bolt.Tx) error {
+			for _, name := range [][]byte{bucketMeta, bucketDirs, bucketTimes} {
+				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+					return err
+				}
 			}
-		}
-		k, _ := tx.Bucket(bucketTimes).Cursor().First()
-		r.timed = k != nil
-		if b := tx.Bucket(bucketMeta).Get([]byte("base")); b != nil {
-			if err := json.Unmarshal(b, &r.meta); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(bucketDirs).ForEach(func(k, _ []byte) error {
-			r.dirs[string(k)] = true
 			return nil
 		})
-	})
+	}
+	r := &residue{db: db, dirs: map[string]bool{}}
+	if err == nil {
+		err = db.View(r.read)
+	}
 	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), db.Close())
 	}
 	return r, nil
 }
 
-func (r *residue) close() error { return r.db.Close() }
+// lookResidue reads what is remembered, and changes nothing from then on.
+func lookResidue(name string) (*residue, error) {
+	r := &residue{look: true, dirs: map[string]bool{}}
+	if st, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0 {
+		return r, nil
+	}
+	var err error
+	if r.db, err = openBolt(name, true); err != nil {
+		return nil, err
+	}
+	err = r.db.View(func(tx *bolt.Tx) error {
+		if err := knownResidue(tx); err != nil || tx.Bucket(bucketDirs) == nil || tx.Bucket(bucketTimes) == nil {
+			return err // nothing is remembered yet
+		}
+		return r.read(tx)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), r.db.Close())
+	}
+	return r, nil
+}
+
+// checkResidueFormat fails when a newer pachfs wrote the file. Nothing is changed.
+func checkResidueFormat(name string) error {
+	r, err := lookResidue(name)
+	if err != nil {
+		return err
+	}
+	return r.close()
+}
+
+func openBolt(name string, look bool) (*bolt.DB, error) {
+	db, err := bolt.Open(name, 0o600, &bolt.Options{Timeout: 5 * time.Second, NoFreelistSync: true, ReadOnly: look})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return db, nil
+}
+
+// knownResidue fails when the version is a newer one.
+func knownResidue(tx *bolt.Tx) error {
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		return nil
+	}
+	v := meta.Get([]byte("format"))
+	if v == nil {
+		return nil
+	}
+	if n, err := strconv.Atoi(string(v)); err != nil || n > residueFormat {
+		return fmt.Errorf("format %q, and this pachfs knows up to %d: %w", v, residueFormat, ErrNewerFormat)
+	}
+	return nil
+}
+
+// read takes over all but the times.
+func (r *residue) read(tx *bolt.Tx) error {
+	k, _ := tx.Bucket(bucketTimes).Cursor().First()
+	r.timed = k != nil
+	if b := tx.Bucket(bucketMeta).Get([]byte("base")); b != nil {
+		if err := json.Unmarshal(b, &r.meta); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(bucketDirs).ForEach(func(k, _ []byte) error {
+		r.dirs[string(k)] = true
+		return nil
+	})
+}
+
+func (r *residue) close() error {
+	if r.db == nil {
+		return nil
+	}
+	return r.db.Close()
+}
 
 func (r *residue) base() baseMeta {
 	r.mu.RLock()
@@ -168,6 +244,9 @@ type stamp struct {
 // directories that are empty there, in one transaction. nil dirs stay as they
 // are. The new base counts at once, or, with a layer, once that has landed.
 func (r *residue) update(info CommitInfo, stamps []stamp, dirs map[string]bool, layer uint64) error {
+	if r.look {
+		return nil
+	}
 	meta := baseMeta{Base: info.Commit.ID, Time: info.Finished, Since: r.since(), Known: true}
 	if old := r.base(); layer != 0 {
 		old.Prev = nil

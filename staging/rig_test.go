@@ -145,7 +145,11 @@ func (b *bench) reopen() {
 func (b *bench) kill() {
 	b.t.Helper()
 	old, dir := b.stage, b.cp()
+	looked := b.looks(dir)
 	b.open(dir)
+	if opened := staged(b.o.Status(), b.o.Diff()); opened != looked {
+		b.t.Fatalf("looked at it is\n%s\nopened it is\n%s", looked, opened)
+	}
 	b.must(old.Close())
 }
 

@@ -17,9 +17,6 @@ import (
 	"pachfs/pachclient"
 )
 
-// formatVersion is the version of the layout of the state directory.
-const formatVersion = "pachfs-state 1\n"
-
 // Options are what a Stage needs to know besides its directory.
 type Options struct {
 	Client     pachclient.Client
@@ -71,6 +68,7 @@ type Stage struct {
 	room *reserve
 	stop chan struct{}
 	done sync.WaitGroup
+	look bool // nothing is changed: see Inspect
 
 	mu         sync.Mutex // guards what follows; not held across the network
 	overlays   map[pachclient.Branch]*Overlay
@@ -83,10 +81,17 @@ type Stage struct {
 // staged there is read when its branch is asked for.
 func Open(dir string, o Options) (*Stage, error) { return openOn(osDisk{}, dir, o) }
 
-func openOn(d disk, dir string, o Options) (*Stage, error) {
+func newStage(d disk, dir string, o Options) *Stage {
 	o.defaults()
-	s := &Stage{dir: dir, d: d, opts: o, stop: make(chan struct{}), deployment: o.Deployment,
+	return &Stage{dir: dir, d: d, opts: o, stop: make(chan struct{}), deployment: o.Deployment,
 		overlays: map[pachclient.Branch]*Overlay{}, opening: map[pachclient.Branch]chan struct{}{}}
+}
+
+func openOn(d disk, dir string, o Options) (*Stage, error) {
+	s := newStage(d, dir, o)
+	if _, err := s.checkFormat(); err != nil {
+		return nil, err
+	}
 	if err := s.d.MkdirAll(filepath.Join(dir, "branches")); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
@@ -95,29 +100,45 @@ func openOn(d disk, dir string, o Options) (*Stage, error) {
 		return nil, err
 	}
 	s.lock = lock
-	if err := s.checkFormat(); err != nil {
+	if err := s.take(); err != nil {
 		lock.Close()
 		return nil, err
 	}
-	s.room = newReserve(d, dir, filepath.Join(dir, "reserve"), o.Logger)
+	s.room = newReserve(d, dir, filepath.Join(dir, "reserve"), s.opts.Logger)
 	s.done.Add(2)
 	go s.syncLoop()
 	go s.followLoop()
 	return s, nil
 }
 
-func (s *Stage) checkFormat() error {
-	name := filepath.Join(s.dir, "format")
-	b, err := readAll(s.d, name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return writeDurably(s.d, name, []byte(formatVersion))
-	case err != nil:
-		return err
-	case string(b) != formatVersion:
-		return fmt.Errorf("%s: format %q: %w", s.dir, trimNewline(b), ErrNewerFormat)
+// take makes the locked directory this process's, unless a newer pachfs wrote it.
+func (s *Stage) take() error {
+	fresh, err := s.checkFormat()
+	if err == nil {
+		err = s.refuseNewer()
 	}
-	return nil
+	if err == nil {
+		err = signLock(s.lock)
+	}
+	if err == nil && fresh {
+		err = writeDurably(s.d, filepath.Join(s.dir, "format"), []byte(formatLine(stateWord, stateFormat)))
+	}
+	return err
+}
+
+// checkFormat reads which layout the directory has; fresh: none yet.
+func (s *Stage) checkFormat() (fresh bool, err error) {
+	b, err := readAll(s.d, filepath.Join(s.dir, "format"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err == nil {
+		_, err = readFormat(b, stateWord, stateFormat)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: format: %w", s.dir, err)
+	}
+	return false, err
 }
 
 // Deployment is the cluster that this stage is for; "" while that is not known.
@@ -140,6 +161,10 @@ type branchMeta struct {
 	Project    string `json:"project"`
 	Repo       string `json:"repo"`
 	Branch     string `json:"branch"`
+}
+
+func (m branchMeta) branch() pachclient.Branch {
+	return pachclient.Branch{Project: m.Project, Repo: m.Repo, Name: m.Branch}
 }
 
 func (s *Stage) branchDir(b pachclient.Branch) string {
@@ -215,11 +240,20 @@ func (s *Stage) Overlays() []*Overlay {
 
 // Kept lists the branches for which something is kept in the state directory.
 func (s *Stage) Kept() ([]pachclient.Branch, error) {
+	metas, err := s.keptMeta()
+	var out []pachclient.Branch
+	for _, m := range metas {
+		out = append(out, m.branch())
+	}
+	return out, err
+}
+
+func (s *Stage) keptMeta() ([]branchMeta, error) {
 	names, err := s.d.ReadDir(filepath.Join(s.dir, "branches"))
 	if err != nil {
 		return nil, err
 	}
-	var out []pachclient.Branch
+	var out []branchMeta
 	for _, name := range names {
 		m, err := s.readMeta(filepath.Join(s.dir, "branches", name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -227,7 +261,7 @@ func (s *Stage) Kept() ([]pachclient.Branch, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		out = append(out, pachclient.Branch{Project: m.Project, Repo: m.Repo, Name: m.Branch})
+		out = append(out, m)
 	}
 	return out, nil
 }
@@ -283,7 +317,10 @@ func (s *Stage) Close() error {
 		errs = append(errs, o.syncClosed(), o.close())
 	}
 	errs = append(errs, s.room.close(staged))
-	return errors.Join(append(errs, s.lock.Close())...)
+	if s.lock != nil { // one that is looked at may have none
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // OnConflict is the policy of a commit that names none.

@@ -83,7 +83,7 @@ type Overwritten struct {
 func (o *Overlay) Status() Status {
 	o.mu.RLock()
 	s := Status{Branch: o.branch.String(), Base: o.base.info.Commit.ID, ReadOnly: o.readOnly, Conflicts: []string{}}
-	s.Staged, s.Writing = o.count(), o.writing()
+	s.Staged, s.Writing = o.count(), o.writing(mostWriting)
 	o.mu.RUnlock()
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
@@ -155,9 +155,11 @@ func (o *Overlay) count() (c StagedCount) {
 	return c
 }
 
+// mostWriting is how many files a status names as being written.
+const mostWriting = 100
+
 // writing lists files that no close or sync completed. Called with mu held.
-func (o *Overlay) writing() []string {
-	const most = 100
+func (o *Overlay) writing(most int) []string {
 	var out []string
 	for _, set := range []map[*File]bool{o.open, o.half} {
 		for f := range set {

@@ -5,7 +5,8 @@
 //
 //	house     who may import whom                go test ./test -run 'Floors|House|Doc'
 //	mount     one theme a file, through FUSE     go test ./test -run 'Story|Lazy|Trigger|Tree|Posix'
-//	commits   unmount, other clients, errors      go test ./test -run 'Unmount|Two|Foreign|Error|Unprivileged'
+//	commits   unmount, other clients, errors      go test ./test -run 'Unmount|Two|Foreign|Away|Error|Unprivileged'
+//	state     what killed mounts left            go test ./test -run State
 //	faults    kill -9 while 1000 files are       go test ./test -run Kill -kills 50
 //	          written; -short does 3 rounds
 //	clients   Pachyderm's Python libraries       go test ./test -run Python

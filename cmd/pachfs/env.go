@@ -28,13 +28,18 @@ type serverFlags struct {
 }
 
 func (f *serverFlags) add(flags *pflag.FlagSet) {
+	f.addServer(flags)
+	flags.StringVar(&f.project, "project", "", "project (default: that of the context, or \"default\")")
+}
+
+// addServer adds those that say where it is.
+func (f *serverFlags) addServer(flags *pflag.FlagSet) {
 	flags.StringVar(&f.pachd, "pachd", "", "address of a pachd: grpc://host:port, grpcs://host:port or unix:///path")
 	flags.StringVar(&f.context, "context", "", "context of pachctl's configuration (default: the active one)")
 	flags.StringVar(&f.store, "store", "", "directory of an embedded Pachyderm, instead of a server")
 	for _, name := range []string{"pachd", "context", "store"} {
 		flags.SetAnnotation(name, oneOf, []string{"server"})
 	}
-	flags.StringVar(&f.project, "project", "", "project (default: that of the context, or \"default\")")
 }
 
 // A server is the Pachyderm that a command speaks to.

@@ -47,21 +47,29 @@ func newRoot(s streams) *cobra.Command {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w (see: %s --help)", err, c.CommandPath()) })
-	root.AddCommand(newMount(s), newUmount(), newCommit(s), newStatus(s), newDiff(s), newDiscard(s), newLog(s), newServe(s), newVersion(s))
+	root.AddCommand(newMount(s), newUmount(), newCommit(s), newStatus(s), newDiff(s), newDiscard(s), newLog(s), newState(s), newServe(s), newVersion(s))
 	for _, c := range root.Commands() {
-		args := c.Args
-		c.Args = func(c *cobra.Command, list []string) error {
-			if args == nil {
-				return nil
-			}
-			if err := args(c, list); err != nil {
-				return usage("%w (see: pachfs %s --help)", err, c.Name())
-			}
-			return nil
-		}
-		c.PreRunE = func(c *cobra.Command, _ []string) error { return flagsFromEnv(c.Flags(), os.Getenv) }
+		prepare(c)
 	}
 	return root
+}
+
+// prepare makes wrong arguments usage errors, and takes flags from the environment.
+func prepare(c *cobra.Command) {
+	args := c.Args
+	c.Args = func(c *cobra.Command, list []string) error {
+		if args == nil {
+			return nil
+		}
+		if err := args(c, list); err != nil {
+			return usage("%w (see: %s --help)", err, c.CommandPath())
+		}
+		return nil
+	}
+	c.PreRunE = func(c *cobra.Command, _ []string) error { return flagsFromEnv(c.Flags(), os.Getenv) }
+	for _, sub := range c.Commands() {
+		prepare(sub)
+	}
 }
 
 // usage is an error in how a command was called.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -155,7 +156,7 @@ func (d *daemon) openKept(ctx context.Context) error {
 		}
 		o, err := d.parts.stage.Overlay(ctx, b)
 		if errors.Is(err, staging.ErrOtherCluster) {
-			return fmt.Errorf("%w; land them on their own Pachyderm, or give another --state than %s", err, d.f.state)
+			return fmt.Errorf("%w; land them on their own Pachyderm (pachfs state land), or give another --state than %s", err, d.f.state)
 		} else if errors.Is(err, iofs.ErrNotExist) { // it is gone there, and nothing was staged for it
 			continue
 		} else if err != nil {
@@ -189,6 +190,9 @@ func (d *daemon) announce(s streams, config *configWatch) (stop func(), err erro
 	leave, err := register(running{Mountpoint: d.mountpoint, State: d.f.state, Connection: d.mounted.Connection()})
 	if err != nil {
 		return nil, errors.Join(err, api.Shutdown())
+	}
+	if err := os.WriteFile(filepath.Join(d.f.state, mountFile), []byte(d.mountpoint+"\n"), 0o600); err != nil {
+		d.log.Warn("pachfs state list will not know the mountpoint", "err", err)
 	}
 	fmt.Fprintf(s.out, "mounted project %s of %s at %s (pid %d)\n", d.parts.server.project, d.parts.server.address, d.mountpoint, os.Getpid())
 	return func() {

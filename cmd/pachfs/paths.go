@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -29,6 +30,28 @@ func escapePath(p string) string {
 	return b.String()
 }
 
+// unescapePath gives the path that escapePath made a file name of.
+func unescapePath(name string) string {
+	if name == "-" {
+		return "/"
+	}
+	b := []byte{'/'}
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case c == '-':
+			b = append(b, '/')
+		case c == '\\' && i+3 < len(name):
+			if n, err := strconv.ParseUint(name[i+2:i+4], 16, 8); err == nil {
+				c, i = byte(n), i+3
+			}
+			b = append(b, c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
 // userDir gives a directory of this user's, by the environment or under home;
 // root has the system's.
 func userDir(env, underHome, system string) (string, error) {
@@ -47,8 +70,13 @@ func userDir(env, underHome, system string) (string, error) {
 
 // defaultState is where the staged changes of a mountpoint are kept.
 func defaultState(mountpoint string) (string, error) {
-	dir, err := userDir("XDG_STATE_HOME", ".local/state", "/var/lib/pachfs")
+	dir, err := stateRoot()
 	return filepath.Join(dir, escapePath(mountpoint)), err
+}
+
+// stateRoot is where the state directories are, unless another is given.
+func stateRoot() (string, error) {
+	return userDir("XDG_STATE_HOME", ".local/state", "/var/lib/pachfs")
 }
 
 // defaultCache is shared by all mounts of a user.
