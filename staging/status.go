@@ -296,10 +296,13 @@ func (o *Overlay) addUploaded(n int64) {
 
 func (p *progress) fail(err error) { p.errTime, p.errText = time.Now(), err.Error() }
 
-func (o *Overlay) setError(err error) {
+// setError notes what went wrong, and says whether it is something new.
+func (o *Overlay) setError(err error) bool {
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
+	fresh := o.progress.errText != err.Error()
 	o.progress.fail(err)
+	return fresh
 }
 
 // setResult notes how a commit ended. A success without a commit leaves the last one.
