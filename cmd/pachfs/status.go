@@ -78,11 +78,11 @@ func printStatus(w io.Writer, info control.Info) error {
 	}
 	for _, st := range info.Branches {
 		if len(st.Conflicts) > 0 {
-			fmt.Fprintf(w, "\n%s: somebody else changed what is staged here:\n  %s\n", st.Branch, strings.Join(st.Conflicts, "\n  "))
+			fmt.Fprintf(w, "\n%s: somebody else changed what is staged here:\n  %s\n", st.Branch, strings.Join(st.Conflicts.Lines(), "\n  "))
 			fmt.Fprintf(w, "give a path up with: pachfs discard %s:PATH\n", st.Branch)
 		}
 		for _, o := range st.Overwritten {
-			fmt.Fprintf(w, "\n%s: %s lies on a change of commit %s, which came in the same instant\n", st.Branch, o.Path, o.Commit)
+			fmt.Fprintf(w, "\n%s: %s lies on a change of commit %s, which came in the same instant\n", st.Branch, o.Path.Line(), o.Commit)
 		}
 		if st.LastError != nil {
 			fmt.Fprintf(w, "\n%s: at %s: %s\n", st.Branch, st.LastError.Time.Format("2006-01-02 15:04:05"), st.LastError.Message)
