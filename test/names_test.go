@@ -67,7 +67,7 @@ func TestEncodedNames(t *testing.T) {
 
 	s.Peer.PutWait(t, ref, map[string]string{"/d %28%C3%A4%29/k%C3%B6ln.png": "theirs", "/n%C3%A9": "new"})
 	shown["/d (ä)/köln.png"], shown["/né"] = "theirs", "new"
-	eventually(t, "the base follows", func() bool { return m.Status(t, ref).Base == s.Peer.Head(t, ref) })
+	harness.Eventually(t, 10*time.Second, "the base follows", func() bool { return m.Status(t, ref).Base == s.Peer.Head(t, ref) })
 	same(t, "after a commit of somebody else", local(t, m.Path(ref)), shown)
 	same(t, "the commit's directory", local(t, m.Path(s.Ref("a")+"@"+s.Peer.Head(t, ref))), shown)
 	m.Stop(t, 0)
@@ -77,15 +77,6 @@ func TestEncodedNames(t *testing.T) {
 	ok(t, os.RemoveAll(m.Path(ref, "d (ä)")))
 	commit(t, m, ref)
 	same(t, "removed", s.Peer.Tree(t, ref, ""), map[string]string{"/plain": "plain", "/n%C3%A9": "new"})
-}
-
-func eventually(t testing.TB, what string, fn func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !fn(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it does not happen: %s", what)
-		}
-	}
 }
 
 // Whatever others stored is shown, under one name that leads back to it; and
@@ -193,7 +184,7 @@ func TestReportsOfEncodedNames(t *testing.T) {
 		}
 	}
 	s.Peer.PutWait(t, ref, map[string]string{"/k%C3%B6ln": "theirs"})
-	eventually(t, "the conflict is seen", func() bool { return m.Status(t, ref).State == "conflict" })
+	harness.Eventually(t, 10*time.Second, "the conflict is seen", func() bool { return m.Status(t, ref).State == "conflict" })
 	if got := m.Status(t, ref).Conflicts; !slices.Equal(got, []string{"/köln"}) {
 		t.Errorf("conflicts %q", got)
 	}
@@ -233,7 +224,7 @@ func TestLabelStudioPathsStayStable(t *testing.T) {
 		s.Peer.PutWait(t, ref, map[string]string{fmt.Sprintf("/other%d", i): "x"})
 		see("while the base moves")
 	}
-	eventually(t, "the base follows", func() bool { return m.Status(t, ref).Base == s.Peer.Head(t, ref) })
+	harness.Eventually(t, 10*time.Second, "the base follows", func() bool { return m.Status(t, ref).Base == s.Peer.Head(t, ref) })
 	see("after the base moved")
 	m.Stop(t, 0)
 	m = m.Again(t)

@@ -53,11 +53,14 @@ func (r *reader) stored(ctx context.Context, path string) (string, error) {
 // found encoded; "" when there is none. Such names are text: nothing else fits
 // into a message.
 func (r *reader) raw(ctx context.Context, path string) (string, error) {
-	at, found := "", false
+	at, found, known := "", false, Encode(path)
 	for name := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
 		child := at + "/" + Encode(name)
 		if special(name) && utf8.ValidString(name) {
-			_, err := r.next.Stat(ctx, child)
+			var err error = iofs.ErrNotExist
+			if child != known { // which was not found
+				_, err = r.next.Stat(ctx, child)
+			}
 			if errors.Is(err, iofs.ErrNotExist) {
 				child = at + "/" + name
 				_, err = r.next.Stat(ctx, child)
@@ -164,7 +167,10 @@ func key(path string, dir bool) string {
 // give calls fn with the entries in order. A raw one that is shown under the
 // name of another stands back.
 func (es entries[T]) give(fn func(T) error) error {
-	slices.SortStableFunc(es, func(a, b entry[T]) int { return cmp.Compare(a.key, b.key) })
+	byKey := func(a, b entry[T]) int { return strings.Compare(a.key, b.key) }
+	if !slices.IsSortedFunc(es, byKey) {
+		slices.SortStableFunc(es, byKey)
+	}
 	regular := map[string]bool{}
 	if slices.ContainsFunc(es, func(e entry[T]) bool { return e.raw }) {
 		for _, e := range es {
