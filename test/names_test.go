@@ -188,6 +188,9 @@ func TestReportsOfEncodedNames(t *testing.T) {
 	if got := m.Status(t, ref).Conflicts; !slices.Equal(got, []string{"/köln"}) {
 		t.Errorf("conflicts %q", got)
 	}
+	if r := harness.Pachfs(t, "status", m.Path(ref)); !strings.Contains(r.Out, "\n  /köln\n") {
+		t.Errorf("pachfs status: %v", r)
+	}
 	if r := harness.Pachfs(t, "discard", m.Path(ref, "köln")); r.Code != 0 {
 		t.Errorf("pachfs discard: %v", r)
 	}
