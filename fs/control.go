@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"pachfs/pachclient"
 	"pachfs/staging"
 )
 
@@ -71,7 +72,7 @@ func diffs(overlays []*staging.Overlay, root bool) string {
 			if root {
 				path = o.Branch().String() + d.Path
 			}
-			fmt.Fprintf(&b, "%c %s\n", d.Op, path)
+			fmt.Fprintf(&b, "%c %s\n", d.Op, pachclient.Path(path).Line())
 		}
 	}
 	return b.String()

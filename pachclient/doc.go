@@ -16,6 +16,7 @@
 //	embedded    a Pachyderm in this process, serving the same gRPC API
 //	            (embedded/asversion: one that answers as an older pachd, for tests)
 //	cache       a Client that remembers what it read
+//	names       a Client that stores the names that Pachyderm refuses, encoded
 //	clienttest  the conformance suite that every Client passes, and a Client
 //	            that fails on request
 //	pfspb       the generated messages

@@ -151,7 +151,7 @@ func TestOnConflict(t *testing.T) {
 				b.holds(want)
 				over := []staging.Overwritten{}
 				if policy == staging.Ours {
-					over = append(over, staging.Overwritten{Path: c.paths[0], Commit: theirs.ID})
+					over = append(over, staging.Overwritten{Path: pachclient.Path(c.paths[0]), Commit: theirs.ID})
 				}
 				if st := b.o.Status(); !slices.Equal(st.Overwritten, over) || len(st.Conflicts) != 0 {
 					t.Errorf("overwritten %v, want %v; conflicts %v", st.Overwritten, over, st.Conflicts)

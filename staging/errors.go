@@ -20,6 +20,9 @@ var (
 	// ErrOtherCluster: what is staged belongs to another Pachyderm.
 	ErrOtherCluster = errors.New("the staged changes belong to another Pachyderm")
 
+	// ErrOtherNaming: what is staged has names that would mean others now.
+	ErrOtherNaming = errors.New("the staged changes were named in another way")
+
 	// ErrNewerFormat: a newer pachfs wrote this state directory.
 	ErrNewerFormat = errors.New("written by a newer pachfs")
 

@@ -62,7 +62,7 @@ func OpenBooted(boot, dir string, o Options) (*Stage, error) {
 }
 
 func InspectBooted(boot, dir string, c pachclient.Client) (*Inspection, error) {
-	return inspectOn(bootDisk{boot: boot}, dir, c)
+	return inspectOn(bootDisk{boot: boot}, dir, Only(c))
 }
 
 // AppendRecord appends a record to the journal of a file, whole and with its sum.
@@ -92,4 +92,9 @@ func (o *Overlay) CopyResidue() func(name string) error {
 func (o *Overlay) BranchDir() string {
 	rel, _ := filepath.Rel(o.stage.dir, o.dir)
 	return rel
+}
+
+// Only gives one client for every naming.
+func Only(c pachclient.Client) func(string) pachclient.Client {
+	return func(string) pachclient.Client { return c }
 }

@@ -115,7 +115,7 @@ func TestNewerFormatsAreRefusedUntouched(t *testing.T) {
 			if _, err := staging.Open(dir, staging.Options{Client: pachclient.Offline{}}); !errors.Is(err, staging.ErrNewerFormat) {
 				t.Errorf("open: %v", err)
 			}
-			if _, err := staging.Inspect(dir, pachclient.Offline{}); !errors.Is(err, staging.ErrNewerFormat) {
+			if _, err := staging.Inspect(dir, staging.Only(pachclient.Offline{})); !errors.Is(err, staging.ErrNewerFormat) {
 				t.Errorf("inspect: %v", err)
 			}
 			sameText(t, "the files", hashes(t, dir), before)

@@ -30,18 +30,18 @@ type Found struct {
 	o *Overlay
 }
 
-// Inspect opens a state directory to look at. c serves for what is not local;
-// pachclient.Offline will do. fs.ErrNotExist: it is no state directory.
-// ErrLocked: a mount has it.
-func Inspect(dir string, c pachclient.Client) (*Inspection, error) {
-	return inspectOn(osDisk{}, dir, c)
+// Inspect opens a state directory to look at. named gives the client for what
+// is not local, by the naming of a branch; pachclient.Offline will do.
+// fs.ErrNotExist: it is no state directory. ErrLocked: a mount has it.
+func Inspect(dir string, named func(naming string) pachclient.Client) (*Inspection, error) {
+	return inspectOn(osDisk{}, dir, named)
 }
 
-func inspectOn(d disk, dir string, c pachclient.Client) (*Inspection, error) {
+func inspectOn(d disk, dir string, named func(naming string) pachclient.Client) (*Inspection, error) {
 	if _, err := os.Stat(filepath.Join(dir, "format")); err != nil {
 		return nil, fmt.Errorf("%s is no state directory: %w", dir, err)
 	}
-	s := newStage(glass{d}, dir, Options{Client: c, ReadOnly: func(pachclient.Branch) bool { return true }})
+	s := newStage(glass{d}, dir, Options{Client: named(""), Named: named, ReadOnly: func(pachclient.Branch) bool { return true }})
 	s.look = true
 	var err error
 	if s.lock, err = lookLock(filepath.Join(dir, "lock")); err != nil {

@@ -47,9 +47,9 @@ func TestAbandonWhatWasSent(t *testing.T) {
 // that runs keeps them out with words that name it.
 func TestLookAndLock(t *testing.T) {
 	dir := copyFixture(t, newestFormat)
-	one, err := staging.Inspect(dir, pachclient.Offline{})
+	one, err := staging.Inspect(dir, staging.Only(pachclient.Offline{}))
 	ok(t, err)
-	two, err := staging.Inspect(dir, pachclient.Offline{})
+	two, err := staging.Inspect(dir, staging.Only(pachclient.Offline{}))
 	ok(t, err)
 	time.AfterFunc(100*time.Millisecond, func() { one.Close(); two.Close() })
 	start := time.Now()
@@ -58,7 +58,7 @@ func TestLookAndLock(t *testing.T) {
 	defer s.Close()
 	t.Logf("it waited %v", time.Since(start))
 	held := fmt.Sprintf("held by process %d", os.Getpid())
-	if _, err = staging.Inspect(dir, pachclient.Offline{}); !errors.Is(err, staging.ErrLocked) || !strings.Contains(err.Error(), held) {
+	if _, err = staging.Inspect(dir, staging.Only(pachclient.Offline{})); !errors.Is(err, staging.ErrLocked) || !strings.Contains(err.Error(), held) {
 		t.Errorf("a look at a directory that is in use: %v", err)
 	}
 	if _, err = staging.Open(dir, staging.Options{Client: pachclient.Offline{}}); !errors.Is(err, staging.ErrLocked) || !strings.Contains(err.Error(), held) {
@@ -73,7 +73,7 @@ func TestLookAndLock(t *testing.T) {
 func TestLookForLong(t *testing.T) {
 	t.Parallel()
 	dir := copyFixture(t, newestFormat)
-	i, err := staging.Inspect(dir, pachclient.Offline{})
+	i, err := staging.Inspect(dir, staging.Only(pachclient.Offline{}))
 	ok(t, err)
 	defer i.Close()
 	if _, err = staging.Open(dir, staging.Options{Client: pachclient.Offline{}}); !errors.Is(err, staging.ErrLocked) || !strings.Contains(err.Error(), "looks at it") {
@@ -84,11 +84,11 @@ func TestLookForLong(t *testing.T) {
 // A directory that is none is not made into one by looking.
 func TestLookAtNothing(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := staging.Inspect(dir, pachclient.Offline{}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := staging.Inspect(dir, staging.Only(pachclient.Offline{})); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 	put(t, dir+"/format", "somebody else's\n")
-	if _, err := staging.Inspect(dir, pachclient.Offline{}); !errors.Is(err, staging.ErrCorrupt) {
+	if _, err := staging.Inspect(dir, staging.Only(pachclient.Offline{})); !errors.Is(err, staging.ErrCorrupt) {
 		t.Errorf("%v", err)
 	}
 	sameText(t, "the files", hashes(t, dir), "\n"+hashes(t, dir)[1:])
@@ -131,7 +131,7 @@ func TestWalkAcrossLayers(t *testing.T) {
 // mark is where the server would have to be asked.
 func (b *bench) walks(dir string, c pachclient.Client, want string) {
 	b.t.Helper()
-	i, err := staging.Inspect(dir, c)
+	i, err := staging.Inspect(dir, staging.Only(c))
 	b.must(err)
 	defer i.Close()
 	found, err := i.Branches(b.t.Context())
@@ -161,7 +161,7 @@ func (b *bench) walks(dir string, c pachclient.Client, want string) {
 // looks tells what an inspection says is staged, and checks it.
 func (b *bench) looks(dir string) string {
 	b.t.Helper()
-	i, err := staging.Inspect(dir, pachclient.Offline{})
+	i, err := staging.Inspect(dir, staging.Only(pachclient.Offline{}))
 	b.must(err)
 	found, err := i.Branches(b.t.Context())
 	b.must(err)

@@ -26,7 +26,8 @@ var (
 type model struct {
 	*bench
 	rnd     *rand.Rand
-	dirs    map[string]bool // without the root
+	spell   *strings.Replacer // what names are in their places
+	dirs    map[string]bool   // without the root
 	files   map[string]*modelFile
 	handles []*modelHandle
 	others  int  // commits by somebody else
@@ -44,7 +45,15 @@ type modelHandle struct {
 	write bool
 }
 
-func TestModel(t *testing.T) {
+func TestModel(t *testing.T) { runModel(t, strings.NewReplacer()) }
+
+// The same with names that are stored encoded, or look as if they were.
+func TestModelEncodedNames(t *testing.T) {
+	runModel(t, strings.NewReplacer("a", "(", "b", "%28", "c", "%2528", "x", "\xc3", "y", "%C3"), encoded)
+}
+
+func runModel(t *testing.T, spell *strings.Replacer, tune ...func(*staging.Options)) {
+	t.Helper()
 	seed, steps := *modelSeed, *modelSteps
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -52,11 +61,11 @@ func TestModel(t *testing.T) {
 	if testing.Short() {
 		steps = min(steps, 300)
 	}
-	t.Logf("go test ./staging -run TestModel -seed %d -steps %d", seed, steps)
-	m := &model{rnd: rand.New(rand.NewPCG(seed, 0)), dirs: map[string]bool{}, files: map[string]*modelFile{}}
+	t.Logf("go test ./staging -run '^%s$' -seed %d -steps %d", t.Name(), seed, steps)
+	m := &model{spell: spell, rnd: rand.New(rand.NewPCG(seed, 0)), dirs: map[string]bool{}, files: map[string]*modelFile{}}
 	first := tree{}
 	for i := range 8 {
-		p := fmt.Sprintf("/%c/%c%d", "abc"[i%3], "xy"[i%2], i%2)
+		p := spell.Replace(fmt.Sprintf("/%c/%c%d", "abc"[i%3], "xy"[i%2], i%2))
 		first[p] = strings.Repeat(p, 1+i)
 	}
 	for p, b := range first {
@@ -65,7 +74,7 @@ func TestModel(t *testing.T) {
 	for p := range first {
 		m.dirs[path.Dir(p)] = true
 	}
-	m.bench = newBench(t)
+	m.bench = newBench(t, tune...)
 	m.follows(m.foreign(first))
 	defer func() {
 		if t.Failed() {
@@ -139,7 +148,7 @@ func (m *model) newPath() string {
 	if strings.Count(dir, "/") > 3 {
 		dir = "/"
 	}
-	return path.Join(dir, pick(m.rnd, []string{"a", "b", "c", "x0", "x1", "y0", "y1"}))
+	return path.Join(dir, m.spell.Replace(pick(m.rnd, []string{"a", "b", "c", "x0", "x1", "y0", "y1"})))
 }
 
 func (m *model) exists(p string) bool { return p == "/" || m.dirs[p] || m.files[p] != nil }

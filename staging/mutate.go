@@ -49,8 +49,7 @@ func (t *tx) absent(op, p string) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	_, name := split(p)
-	return pachclient.ValidName(name)
+	return t.o.validName(p)
 }
 
 // Mkdir makes a directory. It lives in the mount; Pachyderm has directories
@@ -216,8 +215,18 @@ func (t *tx) replaceable(from, to string, info Info) error {
 			return err
 		}
 	}
-	_, name := split(to)
-	return pachclient.ValidName(name)
+	return t.o.validName(to)
+}
+
+// validName fails for a name that can't be stored. The status and, once, the
+// log have the words: all that the caller gets is an EINVAL.
+func (o *Overlay) validName(p string) error {
+	_, name := split(p)
+	err := o.opts.ValidName(name)
+	if err != nil && o.setError(err) {
+		o.log.Warn("a name is refused", "path", p, "err", err)
+	}
+	return err
 }
 
 // SetAttr sets mode, owner and time. They are kept while a path is staged; for

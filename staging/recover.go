@@ -34,7 +34,18 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 		}
 		fresh = true
 	}
+	renamed := !fresh && meta.Naming != s.opts.Naming && s.opts.Named == nil
+	if renamed {
+		if staged, err := s.newOverlay(b, dir).anythingStaged(); err != nil {
+			return nil, err
+		} else if staged {
+			return nil, fmt.Errorf("%s: %w", b, ErrOtherNaming)
+		}
+	}
 	o := s.newOverlay(b, dir)
+	if s.opts.Named != nil {
+		o.client = s.opts.Named(meta.Naming)
+	}
 	o.readOnly = s.opts.ReadOnly != nil && s.opts.ReadOnly(b)
 	if now, err := o.client.Branch(ctx, b); err == nil && now.Output {
 		o.readOnly = true // a pipeline writes it
@@ -55,6 +66,11 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 	res, err := open(filepath.Join(dir, "residue.db"))
 	if err != nil {
 		return nil, err
+	}
+	if renamed {
+		if err := errors.Join(res.keepDirs(s.opts.ValidName), s.writeMeta(b, dir)); err != nil {
+			return nil, errors.Join(err, res.close())
+		}
 	}
 	if err := o.load(ctx, res, start); err != nil {
 		return nil, errors.Join(err, res.close())
@@ -80,14 +96,18 @@ func (s *Stage) makeBranchDir(b pachclient.Branch, dir string) error {
 	if err := s.d.MkdirAll(filepath.Join(dir, "content")); err != nil {
 		return err
 	}
-	m, err := json.Marshal(branchMeta{s.Deployment(), b.Project, b.Repo, b.Name})
-	if err != nil {
-		return err
-	}
-	if err := writeDurably(s.d, filepath.Join(dir, "branch.json"), m); err != nil {
+	if err := s.writeMeta(b, dir); err != nil {
 		return err
 	}
 	return s.d.SyncDir(filepath.Dir(dir))
+}
+
+func (s *Stage) writeMeta(b pachclient.Branch, dir string) error {
+	m, err := json.Marshal(branchMeta{s.Deployment(), b.Project, b.Repo, b.Name, s.opts.Naming})
+	if err != nil {
+		return err
+	}
+	return writeDurably(s.d, filepath.Join(dir, "branch.json"), m)
 }
 
 // load brings the overlay to the state last acknowledged: the base, the layers

@@ -304,6 +304,27 @@ func (r *residue) putDirs(b *bolt.Bucket, dirs map[string]bool) error {
 	return nil
 }
 
+// keepDirs forgets directories whose names can't be stored any more.
+func (r *residue) keepDirs(valid func(name string) error) error {
+	kept := map[string]bool{}
+	for d := range r.dirs {
+		ok := true
+		for name := range strings.SplitSeq(strings.TrimPrefix(d, "/"), "/") {
+			ok = ok && valid(name) == nil
+		}
+		if ok {
+			kept[d] = true
+		}
+	}
+	err := r.db.Update(func(tx *bolt.Tx) error { return r.putDirs(tx.Bucket(bucketDirs), kept) })
+	if err == nil {
+		r.mu.Lock()
+		r.dirs = kept
+		r.mu.Unlock()
+	}
+	return err
+}
+
 // firstTime is the time of a tree that is seen for the first time.
 func firstTime(info CommitInfo) time.Time {
 	if info.Finished.IsZero() {

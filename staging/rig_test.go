@@ -21,6 +21,7 @@ import (
 	"pachfs/pachclient"
 	"pachfs/pachclient/clienttest"
 	"pachfs/pachclient/embedded"
+	"pachfs/pachclient/names"
 	"pachfs/pachclient/remote"
 	"pachfs/staging"
 )
@@ -67,12 +68,12 @@ func benchOn(t *testing.T, so embedded.Options, tune ...func(*staging.Options)) 
 	}
 	t.Cleanup(func() { s.Close() })
 	b := &bench{t: t, server: s, branch: pachclient.Branch{Project: "default", Repo: "labels", Name: "master"}}
-	b.client = b.dial()
-	b.must(b.client.CreateBranch(t.Context(), b.branch))
 	b.opts = staging.Options{Host: "bench", LandTimeout: 10 * time.Second, CommitTimeout: 20 * time.Second}
 	for _, fn := range tune {
 		fn(&b.opts)
 	}
+	b.client = b.named(b.dial())
+	b.must(b.client.CreateBranch(t.Context(), b.branch))
 	b.open(t.TempDir())
 	return b
 }
@@ -80,6 +81,16 @@ func benchOn(t *testing.T, so embedded.Options, tune ...func(*staging.Options)) 
 // short makes timeouts that a test can wait for.
 func short(o *staging.Options) {
 	o.LandTimeout, o.CommitTimeout = 100*time.Millisecond, 4*time.Second
+}
+
+// encoded has the names that Pachyderm refuses stored encoded, by everybody here.
+func encoded(o *staging.Options) { o.ValidName, o.Naming = names.ValidName, "encoded" }
+
+func (b *bench) named(c pachclient.Client) pachclient.Client {
+	if b.opts.Naming == "" {
+		return c
+	}
+	return names.New(c)
 }
 
 func (b *bench) dial() pachclient.Client {
@@ -95,7 +106,7 @@ func (b *bench) open(dir string) {
 	b.t.Helper()
 	b.Faulty = clienttest.NewFaulty(b.dial())
 	o := b.opts
-	o.Client = b.Faulty
+	o.Client = b.named(b.Faulty)
 	o.Changed = func(_ pachclient.Branch, paths []string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -128,9 +139,9 @@ func (b *bench) noLeftovers() {
 func (b *bench) contents() []string {
 	b.t.Helper()
 	b.must(b.o.Sweep())
-	names, err := fs.Glob(os.DirFS(b.stage.Dir()), filepath.Join(b.o.BranchDir(), "content/*/*"))
+	found, err := fs.Glob(os.DirFS(b.stage.Dir()), filepath.Join(b.o.BranchDir(), "content/*/*"))
 	b.must(err)
-	return names
+	return found
 }
 
 // reopen closes the stage and opens its state again.

@@ -26,6 +26,14 @@ type Options struct {
 
 	ReadOnly func(b pachclient.Branch) bool // branches where nothing may be staged; nil: none
 
+	// ValidName says whether a name can be stored, before a file gets it; nil:
+	// pachclient.ValidName. Naming says how Client stores names; "": as they are.
+	// What is staged under one naming is not opened under another, unless Named
+	// gives the client of each: then every branch is opened under its own.
+	ValidName func(name string) error
+	Naming    string
+	Named     func(naming string) pachclient.Client
+
 	OnConflict Policy // what a commit does where somebody else changed a staged path; "": Fail
 
 	SyncAfter     time.Duration // closed files and journals are on disk that long after their last change; 0: 5 s
@@ -47,6 +55,9 @@ func (o *Options) defaults() {
 	set(&o.SyncAfter, 5*time.Second)
 	set(&o.CommitTimeout, time.Minute)
 	set(&o.LandTimeout, 30*time.Second)
+	if o.ValidName == nil {
+		o.ValidName = pachclient.ValidName
+	}
 	if o.OnConflict == "" {
 		o.OnConflict = Fail
 	}
@@ -161,6 +172,7 @@ type branchMeta struct {
 	Project    string `json:"project"`
 	Repo       string `json:"repo"`
 	Branch     string `json:"branch"`
+	Naming     string `json:"naming,omitempty"`
 }
 
 func (m branchMeta) branch() pachclient.Branch {

@@ -43,18 +43,18 @@ const (
 
 // A Status is what `.status` shows. The keys are a contract with scripts.
 type Status struct {
-	Branch      string        `json:"branch"`
-	Base        string        `json:"base"`
-	Head        string        `json:"head"`
-	State       State         `json:"state"`
-	Staged      StagedCount   `json:"staged"`
-	Conflicts   []string      `json:"conflicts"`
-	Writing     []string      `json:"writing,omitempty"` // staged files that a commit would not take as they are: open and changed, or never closed; 100 at most
-	LastCommit  string        `json:"last_commit"`
-	LastError   *LastError    `json:"last_error"`
-	ReadOnly    bool          `json:"read_only,omitempty"`
-	Uploaded    int64         `json:"uploaded,omitempty"` // bytes of the commit under way
-	Overwritten []Overwritten `json:"overwritten,omitempty"`
+	Branch      string           `json:"branch"`
+	Base        string           `json:"base"`
+	Head        string           `json:"head"`
+	State       State            `json:"state"`
+	Staged      StagedCount      `json:"staged"`
+	Conflicts   pachclient.Paths `json:"conflicts"`
+	Writing     pachclient.Paths `json:"writing,omitempty"` // staged files that a commit would not take as they are: open and changed, or never closed; 100 at most
+	LastCommit  string           `json:"last_commit"`
+	LastError   *LastError       `json:"last_error"`
+	ReadOnly    bool             `json:"read_only,omitempty"`
+	Uploaded    int64            `json:"uploaded,omitempty"` // bytes of the commit under way
+	Overwritten []Overwritten    `json:"overwritten,omitempty"`
 }
 
 // StagedCount says how much is staged.
@@ -75,8 +75,8 @@ type LastError struct {
 // changed it: in the same instant, or before and the policy is Ours. Their bytes
 // are readable in Commit.
 type Overwritten struct {
-	Path   string `json:"path"`
-	Commit string `json:"commit"`
+	Path   pachclient.Path `json:"path"`
+	Commit string          `json:"commit"`
 }
 
 // Status tells how the branch stands. It asks nobody.
@@ -298,10 +298,13 @@ func (o *Overlay) addUploaded(n int64) {
 
 func (p *progress) fail(err error) { p.errTime, p.errText = time.Now(), err.Error() }
 
-func (o *Overlay) setError(err error) {
+// setError notes what went wrong, and says whether it is something new.
+func (o *Overlay) setError(err error) bool {
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
+	fresh := o.progress.errText != err.Error()
 	o.progress.fail(err)
+	return fresh
 }
 
 // setResult notes how a commit ended. A success without a commit leaves the last one.
@@ -358,7 +361,7 @@ func (o *Overlay) addOverwritten(p string, c pachclient.Commit) {
 	o.log.Warn("our commit lies over a change of somebody else", "path", p, "commit", c.ID)
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
-	o.progress.over = append(o.progress.over, Overwritten{p, c.ID})
+	o.progress.over = append(o.progress.over, Overwritten{pachclient.Path(p), c.ID})
 }
 
 // unseen says whether a head is worth a look: it is new, or a conflict may be over.

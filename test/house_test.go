@@ -63,6 +63,7 @@ var floors = []struct {
 	{"pachfs/pachclient/remote", []string{"pachfs/pachclient", "pachfs/pachclient/pfspb", "pachfs/pachclient/internal"}, "a client knows the words and the wire"},
 	{"pachfs/pachclient/embedded", []string{"pachfs/pachclient", "pachfs/pachclient/pfspb", "pachfs/pachclient/internal", "pachfs/pachclient/embedded"}, "a server knows the words and the wire"},
 	{"pachfs/pachclient/cache", []string{"pachfs/pachclient"}, "a decorator knows the contract only"},
+	{"pachfs/pachclient/names", []string{"pachfs/pachclient"}, "a decorator knows the contract only"},
 	{"pachfs/pachclient/clienttest", []string{"pachfs/pachclient"}, "the suite knows the contract only"},
 	{"pachfs/staging", []string{"pachfs/pachclient"}, "staging knows neither FUSE nor gRPC"},
 	{"pachfs/fs", []string{"pachfs/pachclient", "pachfs/staging"}, "the tree knows no FUSE library"},

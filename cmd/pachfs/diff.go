@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pachfs/cmd/internal/control"
+	"pachfs/pachclient"
 )
 
 func newDiff(s streams) *cobra.Command {
@@ -38,18 +39,18 @@ func newDiff(s streams) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				all[b] = slices.DeleteFunc(lines, func(l control.DiffLine) bool { return !inside(l.Path, "/"+t.path) })
+				all[b] = slices.DeleteFunc(lines, func(l control.DiffLine) bool { return !inside(string(l.Path), "/"+t.path) })
 			}
 			if asJSON {
 				return printJSON(s.out, all)
 			}
 			for _, b := range branches {
 				for _, l := range all[b] {
-					path := strings.TrimPrefix(l.Path, "/")
+					path := pachclient.Path(strings.TrimPrefix(string(l.Path), "/"))
 					if t.branch == "" {
-						path = b + l.Path
+						path = pachclient.Path(b) + l.Path
 					}
-					fmt.Fprintf(s.out, "%s %s\n", l.Op, path)
+					fmt.Fprintf(s.out, "%s %s\n", l.Op, path.Line())
 				}
 			}
 			return nil

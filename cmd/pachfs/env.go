@@ -18,6 +18,7 @@ import (
 	"pachfs/pachclient"
 	"pachfs/pachclient/cache"
 	"pachfs/pachclient/embedded"
+	"pachfs/pachclient/names"
 	"pachfs/pachclient/remote"
 	"pachfs/staging"
 )
@@ -137,6 +138,7 @@ type mountFlags struct {
 	cacheSize, memory                size
 	only, writable, onConflict       string
 	readOnly, allowOther             bool
+	encodeNames                      bool
 	uid, gid                         uint32
 	umask                            string
 	commitTimeout, stopTimeout, sync time.Duration
@@ -154,6 +156,7 @@ func (f *mountFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.only, "only", "", "mount only these branches: images@master,labels@*")
 	flags.StringVar(&f.writable, "writable", "", "let only these branches be written: labels@*")
 	flags.StringVar(&f.onConflict, "on-conflict", string(staging.Fail), onConflictHelp)
+	flags.BoolVar(&f.encodeNames, "encode-names", false, "store names that Pachyderm refuses percent-encoded, and show them decoded")
 	flags.BoolVar(&f.readOnly, "read-only", false, "let nothing be written")
 	flags.BoolVar(&f.allowOther, "allow-other", false, "let other users in (needs user_allow_other in /etc/fuse.conf, or root)")
 	flags.Uint32Var(&f.uid, "uid", uint32(os.Geteuid()), "owner of what nobody made here")
@@ -215,9 +218,11 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	if err != nil {
 		return p, err
 	}
+	client, naming, validName := f.names(p.cache)
 	host, _ := os.Hostname()
 	p.stage, err = staging.Open(f.state, staging.Options{
-		Client: p.cache, Deployment: who.Deployment, Host: host, Logger: log,
+		Client: client, Deployment: who.Deployment, Host: host, Logger: log,
+		ValidName: validName, Naming: naming,
 		ReadOnly:   func(b pachclient.Branch) bool { return f.readOnly || !writable(b) },
 		OnConflict: policy, SyncAfter: f.sync, CommitTimeout: f.commitTimeout,
 		Changed: func(b pachclient.Branch, paths []string) { p.tree.Changed(b, paths) },
@@ -225,9 +230,36 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	if err != nil {
 		return p, err
 	}
-	p.tree = fs.New(fs.Config{Client: p.cache, Stage: p.stage, Project: p.server.project, Only: only,
+	p.tree = fs.New(fs.Config{Client: client, Stage: p.stage, Project: p.server.project, Only: only,
 		UID: f.uid, GID: f.gid, Umask: umask, ReadOnly: f.readOnly, Logger: log})
 	return p, nil
+}
+
+// encoded is the naming of what is staged with --encode-names.
+const encoded = "encoded"
+
+// named gives a client by the naming of what is staged.
+func named(next pachclient.Client) func(naming string) pachclient.Client {
+	return func(naming string) pachclient.Client {
+		if naming == encoded {
+			return names.New(next)
+		}
+		return next
+	}
+}
+
+// names says how names are stored: as they are, or encoded.
+func (f *mountFlags) names(next *cache.Client) (c pachclient.Client, naming string, valid func(string) error) {
+	if f.encodeNames {
+		return names.New(next), encoded, names.ValidName
+	}
+	return next, "", func(name string) error {
+		err := pachclient.ValidName(name)
+		if err != nil {
+			err = fmt.Errorf("%w (pachfs mount --encode-names stores it encoded)", err)
+		}
+		return err
+	}
 }
 
 // close takes the parts apart, from the top down.

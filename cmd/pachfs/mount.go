@@ -157,6 +157,8 @@ func (d *daemon) openKept(ctx context.Context) error {
 		o, err := d.parts.stage.Overlay(ctx, b)
 		if errors.Is(err, staging.ErrOtherCluster) {
 			return fmt.Errorf("%w; land them on their own Pachyderm (pachfs state land), or give another --state than %s", err, d.f.state)
+		} else if errors.Is(err, staging.ErrOtherNaming) {
+			return fmt.Errorf("%w: mount with --encode-names=%t until they have landed, or give another --state than %s", err, !d.f.encodeNames, d.f.state)
 		} else if errors.Is(err, iofs.ErrNotExist) { // it is gone there, and nothing was staged for it
 			continue
 		} else if err != nil {

@@ -92,7 +92,7 @@ func inspect(arg string, client pachclient.Client) (*staging.Inspection, string,
 	if err != nil {
 		return nil, "", err
 	}
-	i, err := staging.Inspect(dir, client)
+	i, err := staging.Inspect(dir, named(client))
 	return i, dir, inUse(dir, err)
 }
 

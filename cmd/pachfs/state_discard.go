@@ -60,7 +60,7 @@ func runDiscard(ctx context.Context, arg string, names []string, yes bool, s str
 	if err := errors.Join(err, i.Close()); err != nil || len(plan) == 0 {
 		return err
 	}
-	stage, err := staging.Open(dir, staging.Options{Client: pachclient.Offline{}})
+	stage, err := staging.Open(dir, staging.Options{Client: pachclient.Offline{}, Named: named(pachclient.Offline{})})
 	if err != nil {
 		return inUse(dir, err)
 	}

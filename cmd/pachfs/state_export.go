@@ -65,7 +65,7 @@ func runExport(ctx context.Context, f *serverFlags, arg, out string, s streams) 
 	if err != nil {
 		return err
 	}
-	i, err := staging.Inspect(dir, client)
+	i, err := staging.Inspect(dir, named(client))
 	if err == nil {
 		err = errors.Join(e.all(ctx, i), i.Close())
 	}

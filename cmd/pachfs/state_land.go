@@ -80,7 +80,7 @@ func (f *landFlags) run(ctx context.Context, arg string, s streams) error {
 		return errors.Join(err, srv.remote.Close(), srv.close())
 	}
 	host, _ := os.Hostname()
-	stage, err := staging.Open(dir, staging.Options{Client: client, Deployment: who.Deployment, Host: host, Logger: log, CommitTimeout: f.timeout})
+	stage, err := staging.Open(dir, staging.Options{Client: client, Named: named(client), Deployment: who.Deployment, Host: host, Logger: log, CommitTimeout: f.timeout})
 	if err == nil {
 		err = errors.Join(f.land(ctx, stage, branches, policy, s), stays(dir, broken), stage.Close())
 	}

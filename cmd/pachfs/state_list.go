@@ -114,7 +114,7 @@ func stateDirs(args []string) ([]string, error) {
 // tellState reads a directory, or asks the mount that has it.
 func tellState(ctx context.Context, dir string) stateInfo {
 	info := stateInfo{Dir: dir, Mountpoint: mountpointOf(dir), Branches: []stateBranch{}}
-	i, err := staging.Inspect(dir, pachclient.Offline{})
+	i, err := staging.Inspect(dir, named(pachclient.Offline{}))
 	if errors.Is(err, staging.ErrLocked) {
 		return askState(ctx, info, err)
 	} else if err != nil {

@@ -78,14 +78,14 @@ func printStatus(w io.Writer, info control.Info) error {
 	}
 	for _, st := range info.Branches {
 		if len(st.Conflicts) > 0 {
-			fmt.Fprintf(w, "\n%s: somebody else changed what is staged here:\n  %s\n", st.Branch, strings.Join(st.Conflicts, "\n  "))
+			fmt.Fprintf(w, "\n%s: somebody else changed what is staged here:\n  %s\n", st.Branch, strings.Join(st.Conflicts.Lines(), "\n  "))
 			fmt.Fprintf(w, "give a path up with: pachfs discard %s:PATH; or decide for all: pachfs commit --on-conflict ours|theirs\n", st.Branch)
 		}
 		for _, o := range st.Overwritten {
-			fmt.Fprintf(w, "\n%s: %s lies on a change of somebody else, which is readable in commit %s\n", st.Branch, o.Path, o.Commit)
+			fmt.Fprintf(w, "\n%s: %s lies on a change of somebody else, which is readable in commit %s\n", st.Branch, o.Path.Line(), o.Commit)
 		}
 		if len(st.Writing) > 0 {
-			fmt.Fprintf(w, "\n%s: being written, or never closed; a commit takes what was there at the last close:\n  %s\n", st.Branch, strings.Join(st.Writing, "\n  "))
+			fmt.Fprintf(w, "\n%s: being written, or never closed; a commit takes what was there at the last close:\n  %s\n", st.Branch, strings.Join(st.Writing.Lines(), "\n  "))
 		}
 		if st.LastError != nil {
 			fmt.Fprintf(w, "\n%s: at %s: %s\n", st.Branch, st.LastError.Time.Format("2006-01-02 15:04:05"), st.LastError.Message)

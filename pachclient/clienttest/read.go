@@ -63,7 +63,7 @@ func init() {
 		if f.must(err); fi.Path != "/" || !fi.Dir {
 			f.Errorf("%+v", fi)
 		}
-		for _, p := range []string{"/nope", "/d/nope", "/nope/a", "/d/a/b"} {
+		for _, p := range []string{"/nope", "/d/nope", "/nope/a", "/d/a/b", "/no\xffpe", "/no(pe)"} {
 			_, err := r.Stat(f.ctx, p)
 			f.is(err, iofs.ErrNotExist)
 		}

@@ -88,8 +88,22 @@ func init() {
 		bad.Open = func(context.Context) (io.ReadCloser, error) { return nil, mine }
 		_, err = f.c.Upload(f.ctx, seq(bad))
 		f.is(err, mine)
-		_, err = f.c.Upload(f.ctx, seq(file("/bad*name", "x")))
+		_, err = f.c.Upload(f.ctx, seq(file("/bad/../name", "x")))
 		f.is(err, pachclient.ErrBadName)
+	})
+	add("a name is refused, or kept as it is", func(f *fixture) {
+		for _, p := range []string{"/bad*name", "/photo (1).jpg", "/k\xc3\xb6ln.png", "/lat\xefn", "/tab\there", "/d [x]/e"} {
+			set, err := f.c.Upload(f.ctx, seq(file(p, p)))
+			if err != nil {
+				f.is(err, pachclient.ErrBadName)
+				continue
+			}
+			f.must(f.c.Land(f.ctx, f.branch, set, nil))
+			fi, err := f.c.At(f.head().Commit).Stat(f.ctx, p)
+			if f.must(err); fi.Path != p || f.read(f.c.At(f.head().Commit), fi) != p {
+				f.Errorf("%q came back as %+v", p, fi)
+			}
+		}
 	})
 	add("landings queue up", func(f *fixture) {
 		before := f.head()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -30,10 +31,10 @@ func (r *reader) op(verb, path string) string { return verb + " " + r.commit.Str
 // Stat describes one path. The root exists also where nothing is in it, which
 // no server says.
 func (r *reader) Stat(ctx context.Context, path string) (fi pachclient.FileInfo, err error) {
-	if r.commit.Zero() {
-		if path == "/" {
-			return pachclient.FileInfo{Path: "/", Dir: true}, nil
-		}
+	if r.commit.Zero() && path == "/" {
+		return pachclient.FileInfo{Path: "/", Dir: true}, nil
+	}
+	if r.commit.Zero() || !utf8.ValidString(path) { // which fits into no message
 		return fi, &iofs.PathError{Op: "stat", Path: path, Err: iofs.ErrNotExist}
 	}
 	err = r.c.call(ctx, r.op("stat", path), func(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	iofs "io/fs"
 	"iter"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -118,6 +119,9 @@ func (s *setStream) send(m *pfs.ModifyFileRequest) error {
 
 // put sends a change, but for what is appended to a copy.
 func (s *setStream) put(ctx context.Context, ch pachclient.Change) error {
+	if !utf8.ValidString(ch.Path) { // it fits into no message
+		return fmt.Errorf("upload %q: %w", ch.Path, pachclient.ErrBadName)
+	}
 	if ch.From != nil {
 		return s.send(copyFile(ch.Path, *ch.From))
 	}

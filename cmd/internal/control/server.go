@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"pachfs/pachclient"
 	"pachfs/staging"
 )
 
@@ -117,7 +118,7 @@ func (s *Server) diff(r *http.Request) ([]DiffLine, error) {
 	}
 	out := []DiffLine{}
 	for _, d := range o.Diff() {
-		out = append(out, DiffLine{string(d.Op), d.Path})
+		out = append(out, DiffLine{string(d.Op), pachclient.Path(d.Path)})
 	}
 	return out, nil
 }

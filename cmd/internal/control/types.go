@@ -67,14 +67,14 @@ type Commits map[string]string
 
 // A DiscardRequest asks to forget staged changes.
 type DiscardRequest struct {
-	Branch string   `json:"branch"`
-	Paths  []string `json:"paths,omitempty"`
+	Branch string           `json:"branch"`
+	Paths  pachclient.Paths `json:"paths,omitempty"`
 }
 
 // A DiffLine is one staged path.
 type DiffLine struct {
-	Op   string `json:"op"`
-	Path string `json:"path"`
+	Op   string          `json:"op"`
+	Path pachclient.Path `json:"path"`
 }
 
 // Stopped is how a daemon ended.
