@@ -32,7 +32,7 @@
 //	    residue.db                bbolt: empty directories, times, the base (residue.go)
 //	    log                       one JSON object a commit that was made here
 //
-// A journal is "pachfs-journal 1\n" and then records: length (4 bytes, little
+// A journal is "pachfs-journal 2\n" and then records: length (4 bytes, little
 // endian), CRC-32C of the bytes that follow (4 bytes), an op (1 byte; record.go
 // lists them), fields as tag, varint (and bytes, for strings). A torn tail is
 // what a crash leaves, and is cut. A record with a field or an op that is not

@@ -15,7 +15,7 @@ import (
 // more. Whoever changes a format adds a directory to testdata/format.
 const (
 	stateFormat   = 1 // "pachfs-state N\n" in the file format
-	journalFormat = 1 // "pachfs-journal N\n" before the records
+	journalFormat = 2 // "pachfs-journal N\n" before the records; in 1 a layer is sealed by `sealed` alone
 	residueFormat = 1 // the key "format" of residue.db's bucket meta; none: 1
 )
 

@@ -30,7 +30,7 @@ var writeFormat = flag.Bool("write-format", false, "make testdata/format/N anew,
 const fixtures = "testdata/format"
 
 // newestFormat is the one that this code writes.
-const newestFormat = "1"
+const newestFormat = "2"
 
 // A state directory of every format that there ever was opens, and reads as
 // what was written down when it was made.
@@ -82,7 +82,7 @@ func TestNewerFormatsAreRefusedUntouched(t *testing.T) {
 			name := lastJournal(t, dir+"/"+branch)
 			b, err := os.ReadFile(name)
 			ok(t, err)
-			put(t, name, strings.Replace(string(b), " 1\n", " 2\n", 1))
+			put(t, name, strings.Replace(string(b), " 2\n", " 3\n", 1))
 		},
 		"record": func(t *testing.T, dir string) {
 			ok(t, staging.AppendRecord(lastJournal(t, dir+"/"+branch), 99))

@@ -126,10 +126,10 @@ func TestJournalNewerFormatUntouched(t *testing.T) {
 	}
 	name, _ := journalOf(t, records()...)
 	whole := mustRead(t, name)
-	newer := bytes.Replace(whole, []byte(" 1\n"), []byte(" 2\n"), 1)
+	newer := bytes.Replace(whole, []byte(" 2\n"), []byte(" 3\n"), 1)
 	mustWrite(t, name, append(newer, 1, 2, 3))
 	if _, err := replayed(t, name); !errors.Is(err, ErrNewerFormat) {
-		t.Fatalf("format 2: %v", err)
+		t.Fatalf("format 3: %v", err)
 	}
 	if !bytes.Equal(mustRead(t, name), append(newer, 1, 2, 3)) {
 		t.Fatal("it was changed")

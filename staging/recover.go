@@ -258,6 +258,10 @@ func (o *Overlay) carried(seq uint64) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
+	head := make([]byte, len(journalMagic))
+	if _, err := f.ReadAt(head, 0); err == nil && string(head) == formatLine(journalWord, 1) {
+		return true, nil // it was made when there was no `carried`
+	}
 	found := false
 	_, err = replay(f, func(r record) error {
 		switch r.Op {
