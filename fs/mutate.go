@@ -75,7 +75,7 @@ func (t *Tree) Unlink(ctx context.Context, parent Ino, name string) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gone(n, name)
+	t.gone(n, name, nil)
 	return nil
 }
 
@@ -85,13 +85,31 @@ func (t *Tree) Rmdir(ctx context.Context, parent Ino, name string) error {
 	if err != nil {
 		return err
 	}
+	last := t.lastOf(ctx, n, name)
 	if err := o.Rmdir(ctx, p); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gone(n, name)
+	t.gone(n, name, last)
 	return nil
+}
+
+// lastOf describes a directory whose name is about to go: to those who have it
+// open, or stand in it, it is what it was.
+func (t *Tree) lastOf(ctx context.Context, parent *inode, name string) *Attr {
+	t.mu.Lock()
+	n := parent.children[name]
+	t.mu.Unlock()
+	if n == nil || !n.dir {
+		return nil
+	}
+	a, err := t.Getattr(ctx, n.ino)
+	if err != nil {
+		return nil
+	}
+	a.Nlink = 0
+	return &a
 }
 
 // Rename moves a file or a directory within a branch.
@@ -107,6 +125,7 @@ func (t *Tree) Rename(ctx context.Context, parent Ino, name string, newParent In
 	if o != o2 {
 		return syscall.EXDEV
 	}
+	last := t.lastOf(ctx, to, newName)
 	if err := o.Rename(ctx, p, q); err != nil {
 		return err
 	}
@@ -115,7 +134,7 @@ func (t *Tree) Rename(ctx context.Context, parent Ino, name string, newParent In
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gone(to, newName)
+	t.gone(to, newName, last)
 	if n := from.children[name]; n != nil {
 		n.leave()
 		n.name = newName

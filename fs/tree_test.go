@@ -399,6 +399,36 @@ func TestRenameKeepsNumbers(t *testing.T) {
 }
 
 // After Freeze nothing is acknowledged that could not land.
+// A directory that was removed, or replaced, is to those who have it open what it was.
+func TestRemovedDirectoryLivesOn(t *testing.T) {
+	r := newRig(t)
+	dir := r.walk("labels@master").Ino
+	mode := uint32(0o700)
+	for _, remove := range []func(name string) error{
+		func(name string) error { return r.Rmdir(t.Context(), dir, name) },
+		func(name string) error {
+			if _, err := r.Mkdir(t.Context(), dir, "other", staging.Attr{}); err != nil {
+				return err
+			}
+			return r.Rename(t.Context(), dir, "other", dir, name)
+		},
+	} {
+		d, err := r.Mkdir(t.Context(), dir, "d", staging.Attr{Mode: &mode})
+		r.must(err)
+		r.must(remove("d"))
+		a, err := r.Getattr(t.Context(), d.Ino)
+		r.must(err)
+		if a.Type != fs.Dir || a.Perm != mode || a.Nlink != 0 {
+			t.Errorf("a removed directory is %+v", a)
+		}
+		if got := r.list(d.Ino); len(got) != 0 {
+			t.Errorf("it lists %q", got)
+		}
+		_, err = r.Lookup(t.Context(), d.Ino, "x")
+		r.fails(err, syscall.ENOENT)
+	}
+}
+
 func TestFreeze(t *testing.T) {
 	r := newRig(t)
 	dir := r.walk("labels@master").Ino
