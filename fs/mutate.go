@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"path"
 	"syscall"
 
 	"pachfs/staging"
@@ -32,6 +33,7 @@ func (t *Tree) Create(ctx context.Context, parent Ino, name string, a staging.At
 	if err != nil {
 		return Entry{}, 0, err
 	}
+	t.inherit(ctx, o, p, &a, false)
 	f, err := o.Create(ctx, p, a)
 	if !excl && staging.IsExist(err) { // somebody was faster
 		f, err = o.Open(ctx, p, true)
@@ -45,6 +47,27 @@ func (t *Tree) Create(ctx context.Context, parent Ino, name string, a staging.At
 	return e, t.handle(t.inodes[e.Ino], f, true), nil
 }
 
+// inherit gives what is made in a directory with the set-group-id bit the
+// directory's group, and a directory the bit too: the kernel leaves that to us.
+func (t *Tree) inherit(ctx context.Context, o *staging.Overlay, p string, a *staging.Attr, dir bool) {
+	info, err := o.Stat(ctx, path.Dir(p))
+	if err != nil { // making it will say so
+		return
+	}
+	if perm, ok := info.Perm(); !ok || perm&syscall.S_ISGID == 0 {
+		return
+	}
+	gid := t.c.GID
+	if _, g, ok := info.Owner(); ok {
+		gid = g
+	}
+	a.GID = &gid
+	if dir && a.Mode != nil {
+		mode := *a.Mode | syscall.S_ISGID
+		a.Mode = &mode
+	}
+}
+
 // Mkdir makes a directory; in the root, a branch.
 func (t *Tree) Mkdir(ctx context.Context, parent Ino, name string, a staging.Attr) (Entry, error) {
 	if n, err := t.get(parent); err == nil && n.kind == rootDir {
@@ -54,6 +77,7 @@ func (t *Tree) Mkdir(ctx context.Context, parent Ino, name string, a staging.Att
 	if err != nil {
 		return Entry{}, err
 	}
+	t.inherit(ctx, o, p, &a, true)
 	if err := o.Mkdir(ctx, p, a); err != nil {
 		return Entry{}, err
 	}

@@ -429,6 +429,22 @@ func TestRemovedDirectoryLivesOn(t *testing.T) {
 	}
 }
 
+// What is made in a directory with the set-group-id bit has its group.
+func TestSetGroupIDInherits(t *testing.T) {
+	r := newRig(t)
+	mode, plain, group, mine := uint32(0o2775), uint32(0o755), uint32(7), uint32(8)
+	d, err := r.Mkdir(t.Context(), r.walk("labels@master").Ino, "d", staging.Attr{Mode: &mode, UID: &mine, GID: &group})
+	r.must(err)
+	made := staging.Attr{Mode: &plain, UID: &mine, GID: &mine}
+	sub, err := r.Mkdir(t.Context(), d.Ino, "sub", made)
+	r.must(err)
+	f, _, err := r.Create(t.Context(), sub.Ino, "f", made, true)
+	r.must(err)
+	if sub.Attr.GID != group || sub.Attr.Perm != 0o2755 || f.Attr.GID != group || f.Attr.Perm != plain || f.Attr.UID != mine {
+		t.Errorf("a directory %+v, a file in it %+v", sub.Attr, f.Attr)
+	}
+}
+
 func TestFreeze(t *testing.T) {
 	r := newRig(t)
 	dir := r.walk("labels@master").Ino
