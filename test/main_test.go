@@ -19,9 +19,10 @@ var (
 
 func TestMain(m *testing.M) {
 	harness.Main(m, map[string]harness.Helper{
-		"write": writerMain,
-		"hold":  holdMain,
-		"mmap":  mmapMain,
+		"write":     writerMain,
+		"hold":      holdMain,
+		"mmap":      mmapMain,
+		"posixtest": posixtestMain,
 	})
 }
 

@@ -1,0 +1,376 @@
+package test
+
+var chmodScripts = []script{
+	{"files and directories", `
+		create f 0644
+		stat f
+		chmod f 0111
+		stat f
+		chmod f 04755
+		stat f
+		chmod f 0
+		stat f
+		mkdir d 0755
+		stat d
+		chmod d 0711
+		stat d
+		chmod d 02775
+		stat d
+		chmod d 0755`},
+	{"errors", `
+		create f 0644
+		chmod nosuch 0644
+		chmod f/x 0644
+		chmod {255} 0644
+		chmod {256} 0644
+		chmod {path} 0644
+		chmod nosuch/x 0644`},
+	{"only the owner", `
+		mkdir d 0777
+		create d/f 0644
+		chown d/f 65534 65533
+		as 65534:65533
+		chmod d/f 0600
+		stat d/f
+		as 65532:65532
+		chmod d/f 0666
+		chmod d 0700
+		as 0:0
+		stat d/f
+		stat d
+		chmod d 0700
+		as 65534:65533
+		chmod d/f 0644
+		stat d/f
+		create d/g 0644`},
+	{"setgid of another group is cleared", `
+		mkdir d 0777
+		create d/f 0644
+		chown d/f 65535 65535
+		as 65535:65532
+		chmod d/f 02755
+		stat d/f
+		as 0:0
+		chmod d/f 02755
+		stat d/f`},
+	{"a write takes set-id away", `
+		create f 0644
+		chown f 65534 65534
+		chmod f 06777
+		as 65532:65532
+		open @f f rw
+		write @f x
+		stat @f
+		close @f
+		stat f
+		as 0:0
+		chmod f 04777
+		as 65532:65532
+		truncate f 0
+		stat f`},
+	{"through a descriptor", `
+		open @f f creat|rw 0600
+		chmod @f 0640
+		stat @f
+		stat f
+		unlink f
+		chmod @f 0444
+		stat @f
+		chown @f 1 2
+		stat @f
+		close @f`},
+	{"what the bits mean", `
+		mkdir d 0755
+		write d/f text
+		chmod d/f 0640
+		chown d/f 65534 65533
+		as 65534:1
+		read d/f
+		open d/f w
+		open d/f rw
+		access d/f 1
+		as 1:65533
+		read d/f
+		open d/f w
+		as 1:1
+		read d/f
+		access d/f 4
+		as 0:0
+		chmod d 0700
+		as 65534:65533
+		read d/f
+		stat d/f
+		list d
+		as 0:0
+		chmod d 0711
+		as 65534:65533
+		read d/f
+		list d
+		as 0:0
+		chmod d 0755`},
+	{"ctime", `
+		create f 0644
+		times f
+		chmod f 0600
+		ctime f
+		times f
+		as 65534:65534
+		chmod f 0644
+		ctime f`},
+}
+
+var chownScripts = []script{
+	{"both and one", `
+		create f 0644
+		chown f 123 456
+		stat f
+		chown f -1 7
+		stat f
+		chown f 8 -1
+		stat f
+		chown f -1 -1
+		stat f
+		mkdir d 0755
+		chown d 123 456
+		stat d
+		create d/f 0644
+		stat d/f`},
+	{"errors", `
+		create f 0644
+		chown nosuch 1 1
+		chown f/x 1 1
+		chown {256} 1 1
+		chown {path} 1 1`},
+	{"only root gives away", `
+		mkdir d 0777
+		create d/f 0644
+		chown d/f 65534 65533
+		as 65534:65533
+		chown d/f 65534 65533
+		chown d/f 65532 -1
+		chown d/f -1 65532
+		chown d/f -1 65533
+		as 65532:65532
+		chown d/f 65532 -1
+		as 0:0
+		stat d/f`},
+	{"set-id is cleared", `
+		create f 0644
+		chmod f 06555
+		chown f 1 1
+		stat f
+		mkdir d 0755
+		chmod d 02755
+		create d/f 0644
+		stat d/f
+		chown d/f 65534 65534
+		chmod d/f 06555
+		as 65534:65534
+		chown d/f 65534 65534
+		stat d/f`},
+	{"who makes a file owns it", `
+		mkdir d 0777
+		as 65534:65533
+		create d/f 0640
+		mkdir d/e 0750
+		stat d/f
+		stat d/e
+		write d/f x
+		stat d/f`},
+	{"a directory's group with setgid", `
+		mkdir d 0777
+		chown d 0 4321
+		chmod d 02777
+		as 65534:65533
+		create d/f 0644
+		stat d/f
+		mkdir d/e 0755
+		stat d/e`},
+}
+
+var utimensScripts = []script{
+	{"times are kept", `
+		create f 0644
+		utimens f 1000000000 1000000001
+		mtime f
+		utimens f omit 1000000002.123456789
+		mtime f
+		utimens f 1000000003 omit
+		mtime f
+		utimens f omit omit
+		mtime f
+		utimens f 0 0
+		mtime f
+		utimens f 4000000000 4000000000
+		mtime f
+		mkdir d 0755
+		utimens d 1000000000 1000000001
+		mtime d`},
+	{"now", `
+		create f 0644
+		times f
+		utimens f now now
+		changed f
+		times f
+		utimens f now omit
+		changed f`},
+	{"errors", `
+		create f 0644
+		utimens nosuch now now
+		utimens f/x now now
+		utimens {256} now now`},
+	{"who may", `
+		mkdir d 0755
+		create d/f 0644
+		chown d/f 65534 65534
+		as 65534:65534
+		utimens d/f 1 1
+		utimens d/f now now
+		as 65532:65532
+		utimens d/f 1 1
+		utimens d/f now now
+		as 0:0
+		chmod d/f 0666
+		as 65532:65532
+		utimens d/f 1 1
+		utimens d/f now now`},
+	{"what changes them", `
+		write f text
+		times f
+		read f
+		changed f
+		chmod f 0600
+		changed f
+		rename f g
+		utimens g omit 1000000000
+		rename g f
+		mtime f
+		times f
+		truncate f 2
+		changed f
+		open @f f rw
+		times f
+		write @f xy
+		changed f
+		times f
+		close @f
+		changed f
+		times f
+		open f w|trunc
+		changed f`},
+	{"of directories", `
+		mkdir d 0755
+		times d
+		create d/f 0644
+		changed d
+		times d
+		write d/f text
+		changed d
+		times d
+		rename d/f d/g
+		changed d
+		times d
+		mkdir d/e 0755
+		changed d
+		times d
+		create d/e/f 0644
+		changed d
+		times d
+		rename d/e/f d/h
+		changed d
+		times d
+		unlink d/h
+		changed d
+		times d
+		rmdir d/e
+		changed d
+		times d
+		rmdir d/nosuch
+		create d/g 0644
+		changed d`},
+}
+
+var truncateScripts = []script{
+	{"shorter, longer", `
+		write f 0123456789
+		--
+		truncate f 5
+		read f
+		truncate f 8
+		read f
+		stat f
+		truncate f 0
+		read f
+		truncate f 3
+		read f`},
+	{"far away", `
+		write f text
+		--
+		truncate f 12345678
+		open @f f rw
+		seek @f data 0
+		seek @f hole 0
+		seek @f end 0
+		pwrite @f end 12345674
+		truncate @f 4
+		read @f
+		truncate @f 6
+		read @f
+		close @f`},
+	{"errors", `
+		mkdir d 0755
+		write d/f text
+		--
+		truncate nosuch 0
+		truncate d 0
+		truncate d/f/x 0
+		truncate d/f -1
+		truncate {256} 0
+		truncate {path} 0
+		open @r d/f r
+		truncate @r 1
+		open @w d/f rw
+		truncate @w -1
+		read d/f`},
+	{"who may", `
+		write f text
+		chmod f 0644
+		as 65534:65534
+		truncate f 0
+		as 0:0
+		chmod f 0666
+		as 65534:65534
+		truncate f 1
+		read f
+		as 0:0
+		chmod f 0444
+		open @f f rw
+		chown f 65534 65534
+		as 65534:65534
+		truncate f 0
+		truncate @f 0
+		read f`},
+	{"through a descriptor", `
+		write f 0123456789
+		--
+		open @a f rw
+		open @b f r
+		truncate @a 4
+		stat @b
+		read @b
+		truncate f 6
+		stat @a
+		read @b
+		unlink f
+		truncate @a 2
+		stat @b
+		read @b`},
+	{"at open", `
+		write f text
+		--
+		open f w|trunc
+		stat f
+		write f again
+		open f r|trunc
+		stat f`},
+}
