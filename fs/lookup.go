@@ -123,6 +123,9 @@ func (t *Tree) Setattr(ctx context.Context, ino Ino, h Handle, size int64, a sta
 	if err := t.writable(n); err != nil {
 		return Attr{}, err
 	}
+	if size > maxSize {
+		return Attr{}, syscall.EFBIG
+	}
 	if size >= 0 {
 		if err := t.truncate(ctx, n, h, size); err != nil {
 			return Attr{}, err

@@ -445,6 +445,24 @@ func TestSetGroupIDInherits(t *testing.T) {
 	}
 }
 
+// A length that no disk has is refused: its commit would never end.
+func TestTooLong(t *testing.T) {
+	r := newRig(t)
+	f, h, err := r.Create(t.Context(), r.walk("labels@master").Ino, "f", staging.Attr{}, true)
+	r.must(err)
+	_, err = r.Setattr(t.Context(), f.Ino, 0, 1<<62, staging.Attr{})
+	r.fails(err, syscall.EFBIG)
+	_, err = r.Write(t.Context(), h, []byte("x"), 1<<62)
+	r.fails(err, syscall.EFBIG)
+	_, err = r.Write(t.Context(), h, []byte("fits"), 0)
+	r.must(err)
+	r.must(r.Release(h))
+	r.must(r.touch("labels@master"))
+	if got := r.read(f.Ino); got != "fits" {
+		t.Errorf("it reads %q", got)
+	}
+}
+
 func TestFreeze(t *testing.T) {
 	r := newRig(t)
 	dir := r.walk("labels@master").Ino
