@@ -214,6 +214,34 @@ var utimensScripts = []script{
 		times f
 		utimens f now omit
 		changed f`},
+	{"before the epoch", `
+		create f 0644
+		utimens f -5 -5
+		mtime f`},
+	{"of what landed", `
+		write landed x
+		mkdir made 0755
+		write made/x x
+		--
+		chmod landed 0600
+		chown landed 1 2
+		utimens landed omit 1000000000
+		mtime landed
+		stat landed
+		chmod made 0700
+		chown made 1 2
+		stat made
+		list made`},
+	{"kept until it lands", `
+		write f x
+		chmod f 0600
+		chown f 1 2
+		utimens f omit 1000000000
+		rename f g
+		mtime g
+		stat g
+		--
+		mtime g`},
 	{"errors", `
 		create f 0644
 		utimens nosuch now now
@@ -365,6 +393,13 @@ var truncateScripts = []script{
 		truncate @a 2
 		stat @b
 		read @b`},
+	{"beyond everything", `
+		write f text
+		truncate f 0x7fffffffffffffff
+		open @f f rw
+		pwrite @f x 0x7ffffffffffffff0
+		truncate @f 4
+		read f`},
 	{"at open", `
 		write f text
 		--

@@ -70,8 +70,11 @@ var renameScripts = []script{
 		rename f g
 		read @f
 		read @g
+		--
 		stat @g
 		pwrite @g TO 0
+		read @f
+		--
 		pwrite @f FROM 0
 		read g
 		read @g
@@ -89,10 +92,12 @@ var renameScripts = []script{
 		open @f d/f rw
 		open @g d/e/g rw
 		rename d h
+		--
 		pwrite @f TEXT 0
 		createat @d new
 		mkdirat @d sub
 		rename h/e h/i
+		--
 		pwrite @g MORE 0
 		stat @d
 		read h/f
@@ -100,6 +105,7 @@ var renameScripts = []script{
 		fchdir @d
 		list .
 		rename ../h ../k
+		--
 		create late 0644
 		chdir ..
 		list k
@@ -116,9 +122,11 @@ var renameScripts = []script{
 		rename t b
 		read a
 		read b
+		--
 		rename b c
 		rename a b
 		rename c a
+		--
 		read a
 		read b`},
 	{"who may", `
@@ -250,9 +258,11 @@ var livingScripts = []script{
 		read @r
 		rename g d/g
 		rename d e
+		--
 		read @r
 		write e/new new
 		rename e/new e/g
+		--
 		read @r
 		stat @r
 		unlink e/g
@@ -270,9 +280,12 @@ var livingScripts = []script{
 		open @w f rw
 		rename f g
 		pwrite @w ab 2
+		--
 		write f other
 		read g
+		--
 		rename f g
+		--
 		pwrite @w cd 8
 		read @w
 		read g

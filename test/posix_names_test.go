@@ -118,6 +118,7 @@ var rmdirScripts = []script{
 		open @d d r|dir
 		open @e e r|dir
 		rmdir d
+		--
 		stat @d
 		createat @d f
 		mkdirat @d g
@@ -172,9 +173,11 @@ var unlinkScripts = []script{
 		open @w f rw
 		unlink f
 		stat f
+		--
 		stat @r
 		read @r
 		pwrite @w more 4
+		--
 		read @r
 		truncate @w 6
 		stat @r
@@ -282,6 +285,7 @@ var openScripts = []script{
 		open @a f w|append
 		open @b f w|append
 		write @a two,
+		--
 		write @b three,
 		pwrite @a four, 0
 		truncate @b 5
