@@ -39,7 +39,7 @@ var fsxOps = []struct {
 	do    func(x *fsx) string
 }{
 	{25, (*fsx).write}, {25, (*fsx).read}, {8, (*fsx).appendSome}, {7, (*fsx).truncate}, {15, (*fsx).mapWrite}, {12, (*fsx).mapRead},
-	{4, (*fsx).reopen}, {2, (*fsx).sync}, {2, (*fsx).whole},
+	{4, (*fsx).reopen}, {2, (*fsx).sync}, {2, (*fsx).whole}, {10, (*fsx).forget},
 }
 
 // run does n operations, and commits every so many.
@@ -209,6 +209,12 @@ func (x *fsx) sync() string {
 	return "fsync"
 }
 
+// forget drops the kernel's pages: what is read next is what pachfs has.
+func (x *fsx) forget() string {
+	ok(x.t, unix.Fadvise(int(x.f.Fd()), 0, 0, unix.FADV_DONTNEED))
+	return "forget"
+}
+
 // whole looks at all of it, by its path.
 func (x *fsx) whole() string {
 	st, err := os.Stat(x.path)
@@ -258,7 +264,7 @@ func TestFsx(t *testing.T) {
 	m := harness.MountSpec(t, harness.Spec{URL: s.URL, Deadline: 10*time.Minute + time.Duration(ops)*time.Millisecond})
 	commits, start := 0, time.Now()
 	x := &fsx{t: t, r: r, path: m.Path(ref, "f"), commit: func(landed []byte) {
-		ok(t, unix.Utimes(m.Path(ref, ".commit"), nil))
+		ok(t, fire(m.Path(ref, ".commit")))
 		if commits++; landed != nil && s.Peer.Tree(t, ref, "")["/f"] != string(landed) {
 			t.Errorf("commit %d holds other bytes than the file", commits)
 		}

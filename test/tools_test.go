@@ -140,3 +140,29 @@ func TestToolsVim(t *testing.T) {
 		}
 	}
 }
+
+// What a mount has not, programs do without: unnamed files, preallocation,
+// renaming without replacing, links for copies, extended attributes.
+func TestToolsFallBack(t *testing.T) {
+	s, m, ref := mountWith(t, map[string]string{"/f": "text"})
+	harness.Sh(t, m.Path(ref), `fallocate -x -l 100000 room; test $(stat -c %s room) = 100000; rm room
+		mv -n f g; echo other > f; mv -n f g; test "$(cat g)" = text; cp --preserve=all g h; cp -a g h
+		python3 - <<'END'
+import os, shutil, tempfile
+with tempfile.TemporaryFile(dir=".") as t:
+    t.write(b"x" * 10000); t.seek(0); assert len(t.read()) == 10000
+with tempfile.NamedTemporaryFile(dir=".", delete=False) as t:
+    t.write(b"atomic")
+os.replace(t.name, "replaced")
+shutil.copy2("g", "copied"); shutil.move("copied", "moved"); shutil.copytree(".", "../" + os.path.basename(os.getcwd()) + "/tree", ignore=lambda d, n: ["tree"])
+fd = os.open("room", os.O_CREAT | os.O_RDWR); os.posix_fallocate(fd, 0, 5000); os.copy_file_range(os.open("g", os.O_RDONLY), fd, 4); os.close(fd)
+END
+		for c in "ln g hard" "ln -s g soft" "cp -l g hard" "mkfifo p"; do if $c 2>/dev/null; then echo "$c works" >&2; exit 1; fi; done`)
+	want := map[string]string{"/f": "other\n", "/g": "text", "/h": "text", "/moved": "text", "/replaced": "atomic", "/room": "text" + strings.Repeat("\x00", 4996)}
+	for _, name := range []string{"/f", "/g", "/h", "/moved", "/replaced"} {
+		want["/tree"+name] = want[name]
+	}
+	same(t, "staged", local(t, m.Path(ref)), want)
+	commit(t, m, ref)
+	same(t, "landed", s.Peer.Tree(t, ref, ""), want)
+}
