@@ -50,6 +50,7 @@ func calls(dir, script string, between func()) []string {
 			unix.Close(fd)
 		}
 		become("0:0")
+		unix.Chdir("/") // the first thread of a process does not end: it must not stand on a mount
 	}()
 	return <-done
 }
@@ -102,8 +103,15 @@ func (c *caller) call(a []string) string {
 	for i := range a {
 		a[i] = long(a[i])
 	}
-	if fd, ok := strings.CutPrefix(a[min(1, len(a)-1)], "@"); ok && op != "open" {
-		return c.onHandle(op, c.fds[fd], a[2:])
+	if name, ok := strings.CutPrefix(a[min(1, len(a)-1)], "@"); ok && op != "open" {
+		fd, known := c.fds[name]
+		if !known {
+			return "EBADF"
+		}
+		if op == "close" {
+			delete(c.fds, name)
+		}
+		return c.onHandle(op, fd, a[2:])
 	}
 	if arg := a[1:]; len(arg) > 0 {
 		if do := onPath[op]; do != nil {
@@ -191,6 +199,9 @@ var aboutPath = map[string]func(c *caller, a []string) string{
 			a = a[1:]
 		}
 		fd, err := unix.Open(a[0], openFlags(a[1]), uint32(number(append(a, "0")[2])))
+		if old, known := c.fds[name]; err == nil && known {
+			unix.Close(old)
+		}
 		if err == nil && keep {
 			c.fds[name] = fd
 		} else if err == nil {
