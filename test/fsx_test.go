@@ -138,6 +138,7 @@ func TestFsx(t *testing.T) {
 		ops = min(ops, 3000)
 	}
 	r := random(t)
+	t.Logf("and -fsx %d", ops)
 	plain := &fsx{t: t, r: r, path: filepath.Join(t.TempDir(), "f"), commit: func([]byte) {}}
 	plain.run(ops/10, 1000)
 
