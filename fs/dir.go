@@ -26,9 +26,11 @@ func (t *Tree) OpenDir(ctx context.Context, ino Ino) (h Handle, cache bool, err 
 		return 0, false, err
 	}
 	var entries []Dirent
-	if n.kind == rootDir {
+	switch {
+	case n.kind == rootDir:
 		entries, err = t.listRoot(ctx)
-	} else {
+	case t.removed(n): // open as anywhere, and empty
+	default:
 		entries, err = t.list(ctx, n)
 		cache = true
 	}
@@ -50,6 +52,12 @@ func (t *Tree) OpenDir(ctx context.Context, ino Ino) (h Handle, cache bool, err 
 	t.lastHandle++
 	t.handles[t.lastHandle] = &openDir{append(dots, entries...)}
 	return t.lastHandle, cache, nil
+}
+
+func (t *Tree) removed(n *inode) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return n.last != nil
 }
 
 // list gives the entries of a directory of an overlay, without control files

@@ -13,6 +13,10 @@ import (
 // A Handle is the number of an open file or directory.
 type Handle uint64
 
+// maxSize is how long a file may get: what ext4 takes. A commit sends every
+// byte, also of a hole; one with a hole of exabytes would never end.
+const maxSize = 1<<44 - 4096
+
 // An openFile is a handle of a file.
 type openFile struct {
 	n     *inode
@@ -120,6 +124,9 @@ func (t *Tree) Write(ctx context.Context, h Handle, p []byte, off int64) (int, e
 	}
 	if t.frozen.Load() {
 		return 0, staging.ErrClosed
+	}
+	if off > maxSize-int64(len(p)) {
+		return 0, syscall.EFBIG
 	}
 	return of.f.WriteAt(p, off)
 }

@@ -30,6 +30,7 @@ type inode struct {
 	stale    bool // superseded: its path shows something else now
 	ghost    bool // counted in its parent's ghosts
 	dir      bool
+	last     *Attr // of a directory that was removed: who has it open may ask
 
 	branch pachclient.Branch // of a branchDir
 	o      *staging.Overlay  // nil in a branchDir until somebody looks into it
@@ -140,10 +141,10 @@ func (t *Tree) sweep(n *inode) {
 
 // forget drops the overlay's inode below a place when it went away. Called
 // with mu held.
-func (t *Tree) gone(parent *inode, name string) {
+func (t *Tree) gone(parent *inode, name string, last *Attr) {
 	if n := parent.children[name]; n != nil {
 		n.leave()
-		n.stale = true
+		n.stale, n.last = true, last
 		t.sweep(n)
 	}
 }

@@ -72,9 +72,11 @@ func (t *Tree) Getattr(ctx context.Context, ino Ino) (Attr, error) {
 	if len(n.files) > 0 {
 		f = n.files[0].f
 	}
-	stale, o, p := n.stale, n.o, n.path()
+	stale, last, o, p := n.stale, n.last, n.o, n.path()
 	t.mu.Unlock()
 	switch {
+	case last != nil:
+		return *last, nil
 	case n.kind == branchDir && o == nil:
 		a := t.fixedAttr(n)
 		a.Valid = rootValid
@@ -120,6 +122,9 @@ func (t *Tree) Setattr(ctx context.Context, ino Ino, h Handle, size int64, a sta
 	}
 	if err := t.writable(n); err != nil {
 		return Attr{}, err
+	}
+	if size > maxSize {
+		return Attr{}, syscall.EFBIG
 	}
 	if size >= 0 {
 		if err := t.truncate(ctx, n, h, size); err != nil {

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"path"
 	"syscall"
 
 	"pachfs/staging"
@@ -32,6 +33,7 @@ func (t *Tree) Create(ctx context.Context, parent Ino, name string, a staging.At
 	if err != nil {
 		return Entry{}, 0, err
 	}
+	t.inherit(ctx, o, p, &a, false)
 	f, err := o.Create(ctx, p, a)
 	if !excl && staging.IsExist(err) { // somebody was faster
 		f, err = o.Open(ctx, p, true)
@@ -45,6 +47,27 @@ func (t *Tree) Create(ctx context.Context, parent Ino, name string, a staging.At
 	return e, t.handle(t.inodes[e.Ino], f, true), nil
 }
 
+// inherit gives what is made in a directory with the set-group-id bit the
+// directory's group, and a directory the bit too: the kernel leaves that to us.
+func (t *Tree) inherit(ctx context.Context, o *staging.Overlay, p string, a *staging.Attr, dir bool) {
+	info, err := o.Stat(ctx, path.Dir(p))
+	if err != nil { // making it will say so
+		return
+	}
+	if perm, ok := info.Perm(); !ok || perm&syscall.S_ISGID == 0 {
+		return
+	}
+	gid := t.c.GID
+	if _, g, ok := info.Owner(); ok {
+		gid = g
+	}
+	a.GID = &gid
+	if dir && a.Mode != nil {
+		mode := *a.Mode | syscall.S_ISGID
+		a.Mode = &mode
+	}
+}
+
 // Mkdir makes a directory; in the root, a branch.
 func (t *Tree) Mkdir(ctx context.Context, parent Ino, name string, a staging.Attr) (Entry, error) {
 	if n, err := t.get(parent); err == nil && n.kind == rootDir {
@@ -54,6 +77,7 @@ func (t *Tree) Mkdir(ctx context.Context, parent Ino, name string, a staging.Att
 	if err != nil {
 		return Entry{}, err
 	}
+	t.inherit(ctx, o, p, &a, true)
 	if err := o.Mkdir(ctx, p, a); err != nil {
 		return Entry{}, err
 	}
@@ -75,7 +99,7 @@ func (t *Tree) Unlink(ctx context.Context, parent Ino, name string) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gone(n, name)
+	t.gone(n, name, nil)
 	return nil
 }
 
@@ -85,13 +109,31 @@ func (t *Tree) Rmdir(ctx context.Context, parent Ino, name string) error {
 	if err != nil {
 		return err
 	}
+	last := t.lastOf(ctx, n, name)
 	if err := o.Rmdir(ctx, p); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gone(n, name)
+	t.gone(n, name, last)
 	return nil
+}
+
+// lastOf describes a directory whose name is about to go: to those who have it
+// open, or stand in it, it is what it was.
+func (t *Tree) lastOf(ctx context.Context, parent *inode, name string) *Attr {
+	t.mu.Lock()
+	n := parent.children[name]
+	t.mu.Unlock()
+	if n == nil || !n.dir {
+		return nil
+	}
+	a, err := t.Getattr(ctx, n.ino)
+	if err != nil {
+		return nil
+	}
+	a.Nlink = 0
+	return &a
 }
 
 // Rename moves a file or a directory within a branch.
@@ -107,6 +149,7 @@ func (t *Tree) Rename(ctx context.Context, parent Ino, name string, newParent In
 	if o != o2 {
 		return syscall.EXDEV
 	}
+	last := t.lastOf(ctx, to, newName)
 	if err := o.Rename(ctx, p, q); err != nil {
 		return err
 	}
@@ -115,7 +158,7 @@ func (t *Tree) Rename(ctx context.Context, parent Ino, name string, newParent In
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gone(to, newName)
+	t.gone(to, newName, last)
 	if n := from.children[name]; n != nil {
 		n.leave()
 		n.name = newName

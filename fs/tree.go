@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"pachfs/pachclient"
@@ -121,7 +122,10 @@ func (t *Tree) at(ctx context.Context, ino Ino, name string) (*inode, *staging.O
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.stale {
+	switch {
+	case n.last != nil: // a process stands in a directory that was removed
+		return nil, nil, "", syscall.ENOENT
+	case n.stale:
 		return nil, nil, "", errStale
 	}
 	return n, o, childPath(n.path(), name), nil

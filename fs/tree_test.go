@@ -399,6 +399,70 @@ func TestRenameKeepsNumbers(t *testing.T) {
 }
 
 // After Freeze nothing is acknowledged that could not land.
+// A directory that was removed, or replaced, is to those who have it open what it was.
+func TestRemovedDirectoryLivesOn(t *testing.T) {
+	r := newRig(t)
+	dir := r.walk("labels@master").Ino
+	mode := uint32(0o700)
+	for _, remove := range []func(name string) error{
+		func(name string) error { return r.Rmdir(t.Context(), dir, name) },
+		func(name string) error {
+			if _, err := r.Mkdir(t.Context(), dir, "other", staging.Attr{}); err != nil {
+				return err
+			}
+			return r.Rename(t.Context(), dir, "other", dir, name)
+		},
+	} {
+		d, err := r.Mkdir(t.Context(), dir, "d", staging.Attr{Mode: &mode})
+		r.must(err)
+		r.must(remove("d"))
+		a, err := r.Getattr(t.Context(), d.Ino)
+		r.must(err)
+		if a.Type != fs.Dir || a.Perm != mode || a.Nlink != 0 {
+			t.Errorf("a removed directory is %+v", a)
+		}
+		if got := r.list(d.Ino); len(got) != 0 {
+			t.Errorf("it lists %q", got)
+		}
+		_, err = r.Lookup(t.Context(), d.Ino, "x")
+		r.fails(err, syscall.ENOENT)
+	}
+}
+
+// What is made in a directory with the set-group-id bit has its group.
+func TestSetGroupIDInherits(t *testing.T) {
+	r := newRig(t)
+	mode, plain, group, mine := uint32(0o2775), uint32(0o755), uint32(7), uint32(8)
+	d, err := r.Mkdir(t.Context(), r.walk("labels@master").Ino, "d", staging.Attr{Mode: &mode, UID: &mine, GID: &group})
+	r.must(err)
+	made := staging.Attr{Mode: &plain, UID: &mine, GID: &mine}
+	sub, err := r.Mkdir(t.Context(), d.Ino, "sub", made)
+	r.must(err)
+	f, _, err := r.Create(t.Context(), sub.Ino, "f", made, true)
+	r.must(err)
+	if sub.Attr.GID != group || sub.Attr.Perm != 0o2755 || f.Attr.GID != group || f.Attr.Perm != plain || f.Attr.UID != mine {
+		t.Errorf("a directory %+v, a file in it %+v", sub.Attr, f.Attr)
+	}
+}
+
+// A length that no disk has is refused: its commit would never end.
+func TestTooLong(t *testing.T) {
+	r := newRig(t)
+	f, h, err := r.Create(t.Context(), r.walk("labels@master").Ino, "f", staging.Attr{}, true)
+	r.must(err)
+	_, err = r.Setattr(t.Context(), f.Ino, 0, 1<<62, staging.Attr{})
+	r.fails(err, syscall.EFBIG)
+	_, err = r.Write(t.Context(), h, []byte("x"), 1<<62)
+	r.fails(err, syscall.EFBIG)
+	_, err = r.Write(t.Context(), h, []byte("fits"), 0)
+	r.must(err)
+	r.must(r.Release(h))
+	r.must(r.touch("labels@master"))
+	if got := r.read(f.Ino); got != "fits" {
+		t.Errorf("it reads %q", got)
+	}
+}
+
 func TestFreeze(t *testing.T) {
 	r := newRig(t)
 	dir := r.walk("labels@master").Ino

@@ -9,6 +9,10 @@
 //	state     what killed mounts left            go test ./test -run State
 //	faults    kill -9 while 1000 files are       go test ./test -run Kill -kills 50
 //	          written; -short does 3 rounds
+//	suites    go-fuse's posixtest, the areas of    go test ./test -run 'PosixGofuse|PosixSuite|Fsx|Tools'
+//	          pjdfstest beside a plain directory,
+//	          an fsx (-fsx N -seed S), fio, stress-ng,
+//	          git, tar, rsync, vim
 //	clients   Pachyderm's Python libraries       go test ./test -run Python
 //	          against pachfs serve; from PyPI
 //	          the first time, then from ~/.cache

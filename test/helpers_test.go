@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func ino(t testing.TB, path string) uint64 {
@@ -34,4 +36,14 @@ func shell(dir, script string) *exec.Cmd {
 	cmd.Dir = dir
 	cmd.StdinPipe()
 	return cmd
+}
+
+// fire touches a trigger from this process. Go's own signals may end the
+// waiting, not the commit: the next touch waits for that.
+func fire(path string) error {
+	for {
+		if err := unix.Utimes(path, nil); err != unix.EINTR {
+			return err
+		}
+	}
 }

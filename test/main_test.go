@@ -13,15 +13,18 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 50, "rounds of TestKill; -short does 3")
-	seed  = flag.Uint64("seed", 0, "seed of the random tests; 0 takes a new one")
+	kills       = flag.Int("kills", 50, "rounds of TestKill; -short does 3")
+	fsxCount    = flag.Int("fsx", 100_000, "operations of TestFsx; -short does 3000")
+	scriptCount = flag.Int("scripts", 50, "scripts of TestPosixRandom; -short does 15")
+	seed        = flag.Uint64("seed", 0, "seed of the random tests; 0 takes a new one")
 )
 
 func TestMain(m *testing.M) {
 	harness.Main(m, map[string]harness.Helper{
-		"write": writerMain,
-		"hold":  holdMain,
-		"mmap":  mmapMain,
+		"write":     writerMain,
+		"hold":      holdMain,
+		"mmap":      mmapMain,
+		"posixtest": posixtestMain,
 	})
 }
 
