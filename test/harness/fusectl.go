@@ -78,7 +78,8 @@ func connected(conn int, dir string) bool {
 // detach takes a mount away at once, whoever uses it.
 func detach(dir string) { syscall.Unmount(dir, syscall.MNT_DETACH) }
 
-// Blocked lists the threads that sit in an uninterruptible wait inside FUSE.
+// Blocked lists the threads that sit in an uninterruptible wait inside FUSE,
+// but for those of other test binaries that run now.
 func Blocked() []string {
 	var out []string
 	stats, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/stat")
@@ -92,9 +93,27 @@ func Blocked() []string {
 			continue
 		}
 		stack, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "stack"))
-		if strings.Contains(string(stack), "fuse") {
+		if strings.Contains(string(stack), "fuse") && !ofAnotherTest(path) {
 			out = append(out, fmt.Sprintf("%s\n%s", strings.TrimSpace(string(b)), stack))
 		}
 	}
 	return out
+}
+
+// ofAnotherTest says whether the thread of a stat file belongs to another test
+// binary, or to a child of one.
+func ofAnotherTest(stat string) bool {
+	for pid := strings.Split(stat, "/")[2]; pid != strconv.Itoa(os.Getpid()); {
+		b, err := os.ReadFile("/proc/" + pid + "/stat")
+		front, rest, ok := strings.Cut(string(b), ") ")
+		f := strings.Fields(rest)
+		if err != nil || !ok || len(f) < 2 {
+			return false
+		}
+		if strings.HasSuffix(front, ".test") {
+			return true
+		}
+		pid = f[1]
+	}
+	return false
 }
