@@ -223,6 +223,13 @@ func (m *Mounted) watch() {
 	}
 }
 
+// There says whether our mount is still in this namespace. It asks the list of
+// mounts, for a process must never wait in its own mount.
+func (m *Mounted) There() bool {
+	there, err := m.id.there()
+	return err == nil && there
+}
+
 // Connection is the number of the FUSE connection, under /sys/fs/fuse/connections.
 func (m *Mounted) Connection() uint32 { return m.id.minor }
 
