@@ -54,6 +54,9 @@ func runMount(ctx context.Context, f *mountFlags, mountpoint string, s streams) 
 	if mountpoint, err = besideItself(mountpoint); err != nil {
 		return err
 	}
+	if err = clearDied(mountpoint, log); err != nil {
+		return err
+	}
 	if mountpoint, err = bazil.Preflight(mountpoint, log); err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (m *Mount) watch(t testing.TB) {
 			t.Log("blocked:", b)
 		}
 		m.Cmd.Process.Signal(syscall.SIGQUIT) // the goroutines go to the log
-		m.abort(t)                             // now: the number may be another's soon
+		m.abort(t)                            // now: the number may be another's soon
 	})
 }
 
