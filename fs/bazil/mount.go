@@ -196,9 +196,6 @@ func (m *Mounted) Serve() error {
 	return err
 }
 
-// Close frees the connection. Only after Serve returned.
-func (m *Mounted) Close() error { return m.conn.Close() }
-
 // Gone is closed when the mount is not in this namespace any more, though
 // somebody may still hold it: a cwd inside, or another namespace.
 func (m *Mounted) Gone() <-chan struct{} { return m.gone }
