@@ -127,7 +127,7 @@ func (y *toy) answer(req fuse.Request) {
 	case *fuse.LookupRequest:
 		n, ok := y.nodes[r.Name]
 		if !ok {
-			r.RespondError(fuse.ENOENT)
+			r.RespondError(fuse.Errno(syscall.ENOENT))
 			return
 		}
 		r.Respond(&fuse.LookupResponse{Node: n, EntryValid: time.Hour, Attr: y.attr(n)})
@@ -162,7 +162,7 @@ func (y *toy) answer(req fuse.Request) {
 	case *fuse.InterruptRequest:
 		r.Respond()
 	default:
-		req.RespondError(fuse.ENOSYS)
+		req.RespondError(fuse.Errno(syscall.ENOSYS))
 	}
 }
 
