@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"pachfs/pachclient"
 	"pachfs/staging"
@@ -23,7 +25,17 @@ type openFile struct {
 	f     *staging.File // nil: a control file
 	write bool
 	text  string // of a control file: what it read as when it was opened
+	// When a read last got no answer in time, in Unix nanoseconds.
+	unanswered atomic.Int64
 }
+
+// The kernel asks twice for a page that it does not get: ahead of the reader,
+// and then for the reader. The second time has waited already; it is given just
+// what it takes to find out whether the server is back or the bytes are cached.
+const (
+	askedAgain = time.Second
+	shortWait  = 100 * time.Millisecond
+)
 
 // How the kernel may treat an open file.
 type OpenFlags struct {
@@ -100,9 +112,17 @@ func (t *Tree) Read(ctx context.Context, h Handle, p []byte, off int64) (int, er
 		}
 		return copy(p, of.text[off:]), nil
 	}
+	if time.Since(time.Unix(0, of.unanswered.Load())) < askedAgain {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, shortWait)
+		defer cancel()
+	}
 	n, err := of.f.ReadAt(ctx, p, off)
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
 		err = nil
+	case errors.Is(err, context.DeadlineExceeded):
+		of.unanswered.Store(time.Now().UnixNano())
 	}
 	return n, err
 }

@@ -76,7 +76,7 @@ func (t *Tree) branches(ctx context.Context, enough func(*repoList) bool) (*repo
 
 // askRepos makes the call; whoever waits may go away meanwhile.
 func (t *Tree) askRepos(l *repoList) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := t.Limit(context.Background())
 	defer cancel()
 	start := time.Now()
 	list, err := t.c.Client.Repos(ctx, t.c.Project)

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,10 @@ type Config struct {
 	UID, GID uint32                       // owner of what nobody made here
 	Umask    uint32
 	ReadOnly bool // nothing may be made, not even a branch
-	Logger   *slog.Logger
+	// How long a request may wait for the server before it fails with EIO, a
+	// commit apart; 0: for as long as its process lives.
+	IOTimeout time.Duration
+	Logger    *slog.Logger
 }
 
 // A Tree is a mount without its kernel. A method is one kind of request; all
@@ -57,6 +61,17 @@ func New(c Config) *Tree {
 		inodes: map[Ino]*inode{}, handles: map[Handle]any{}, lastIno: Root}
 	t.inodes[Root] = &inode{ino: Root, kind: rootDir, dir: true}
 	return t
+}
+
+// Limit gives a request the time that it has to wait for the server. Every
+// request but a trigger is to run in such a context: below, the server is asked
+// until that ends, and nobody else counts the time.
+func (t *Tree) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx = pachclient.Patient(ctx)
+	if t.c.IOTimeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, t.c.IOTimeout, fmt.Errorf("no answer for %v (--io-timeout)", t.c.IOTimeout))
 }
 
 // Freeze makes every later change fail: what a process does in a mount that

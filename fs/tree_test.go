@@ -515,3 +515,23 @@ func TestNames(t *testing.T) {
 	_, err = r.Lookup(t.Context(), dir, strings.Repeat("n", 256))
 	r.fails(err, syscall.ENAMETOOLONG)
 }
+
+// What does not exist holds for a moment where a head is followed, for that
+// can't be taken back, and for long in a commit.
+func TestNothingHolds(t *testing.T) {
+	r := newRig(t)
+	r.put(map[string]string{"/x": "x"})
+	dir := r.walk("labels@master")
+	for where, parent := range map[string]fs.Ino{"root": fs.Root, "branch": dir.Ino} {
+		e, err := r.Lookup(t.Context(), parent, "none")
+		r.must(err)
+		if e.Ino != 0 || e.Valid <= 0 || e.Valid > 250*time.Millisecond {
+			t.Errorf("%s: %+v", where, e)
+		}
+	}
+	e, err := r.Lookup(t.Context(), r.walk("labels@"+r.head()).Ino, "none")
+	r.must(err)
+	if e.Ino != 0 || e.Valid < time.Minute {
+		t.Errorf("commit: %+v", e)
+	}
+}

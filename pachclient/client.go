@@ -10,8 +10,8 @@ import (
 // A Client is one Pachyderm, near or far. All methods are safe for concurrent
 // use. A method retries what can be retried without harm (everything but
 // Land) while the server is unavailable, until its context ends or about 10 s
-// have passed, and then fails with ErrUnavailable. A context that ended is
-// reported as context.Canceled or context.DeadlineExceeded, wrapped.
+// have passed (not in a [Patient] context), and then fails with ErrUnavailable. A
+// context that ended is reported as context.Canceled or context.DeadlineExceeded, wrapped.
 // Projects that are named "" mean DefaultProject.
 type Client interface {
 	// Cluster says who answers. It also serves as a check of address and token.
@@ -160,3 +160,12 @@ type Source struct {
 	Commit Commit
 	Path   string
 }
+
+type patient struct{}
+
+// Patient gives a context in which methods retry until it ends: how long to
+// wait is up to whoever made it.
+func Patient(ctx context.Context) context.Context { return context.WithValue(ctx, patient{}, true) }
+
+// IsPatient says whether a context came from Patient.
+func IsPatient(ctx context.Context) bool { return ctx.Value(patient{}) != nil }

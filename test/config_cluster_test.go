@@ -66,7 +66,7 @@ func TestConfigOtherClusterMovesIn(t *testing.T) {
 	first := p.Peer.PutWait(t, "a@master", map[string]string{"/x": "mine", "/later": "later"})
 	theirs := other.Peer.PutWait(t, "a@master", map[string]string{"/x": "theirs", "/later": "LATER"})
 	at := p.Addr()
-	m := harness.MountSpec(t, harness.Spec{URL: p.URL, Flags: []string{"--commit-timeout", "5s"}, Deadline: 4 * time.Minute})
+	m := harness.MountSpec(t, harness.Spec{URL: p.URL, Flags: []string{"--commit-timeout", "5s", "--io-timeout", "5s"}, Deadline: 4 * time.Minute})
 	_ = read(t, m.Path("a@master", "x"))
 	write(t, m.Path("a@master", "staged"), "staged")
 	p.stop()

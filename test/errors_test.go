@@ -220,7 +220,7 @@ func TestErrorsServerAway(t *testing.T) {
 	s.Peer.Create(t, s.Ref("a"))
 	s.Peer.PutWait(t, ref, map[string]string{"/read": "read before", "/d/x": "x", "/unread": strings.Repeat("u", 100000)})
 	p := harness.NewProxy(t, s)
-	m := harness.MountSpec(t, harness.Spec{URL: p.URL, Deadline: 4 * time.Minute})
+	m := harness.MountSpec(t, harness.Spec{URL: p.URL, Deadline: 4 * time.Minute, Flags: []string{"--io-timeout", "5s"}})
 	dir := m.Path(ref)
 	_ = read(t, dir+"/read")
 	p.Refuse()

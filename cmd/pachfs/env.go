@@ -142,6 +142,7 @@ type mountFlags struct {
 	uid, gid                         uint32
 	umask                            string
 	commitTimeout, stopTimeout, sync time.Duration
+	ioTimeout                        time.Duration
 	logLevel, logFormat              string
 	daemon                           bool
 }
@@ -164,6 +165,7 @@ func (f *mountFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.umask, "umask", "022", "permission bits, octal, that what nobody made here does not have")
 	flags.DurationVar(&f.commitTimeout, "commit-timeout", time.Minute, "a commit fails after that long without progress")
 	flags.DurationVar(&f.stopTimeout, "stop-timeout", time.Minute, "the last commit, on unmount, is given up after that long without progress")
+	flags.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "a read, stat or listing that needs the server fails after that long without an answer; 0: it waits until it is killed")
 	flags.DurationVar(&f.sync, "sync-after", 5*time.Second, "closed files are on disk that long after their last change")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -231,7 +233,7 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 		return p, err
 	}
 	p.tree = fs.New(fs.Config{Client: client, Stage: p.stage, Project: p.server.project, Only: only,
-		UID: f.uid, GID: f.gid, Umask: umask, ReadOnly: f.readOnly, Logger: log})
+		UID: f.uid, GID: f.gid, Umask: umask, ReadOnly: f.readOnly, IOTimeout: f.ioTimeout, Logger: log})
 	return p, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"pachfs/cmd/internal/control"
@@ -62,7 +61,7 @@ func (d *daemon) finish(reason ending, served chan error) error {
 	case detached:
 		d.parts.tree.Freeze()
 	case unmounted: // or the connection was aborted, and its mount is a dead one
-		if left, err := d.left(); err == nil && left {
+		if d.mounted.There() {
 			d.detach()
 		}
 	}
@@ -76,16 +75,6 @@ func (d *daemon) detach() {
 	if err := d.mounted.Detach(); err != nil {
 		d.log.Error("can't unmount", "err", err)
 	}
-}
-
-// left says whether the directory still answers as the mount of a process that is no more.
-func (d *daemon) left() (bool, error) {
-	var st syscall.Statfs_t // not stat, which the kernel may remember
-	err := syscall.Statfs(d.mountpoint, &st)
-	if errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
-		return true, nil
-	}
-	return false, err
 }
 
 // land makes the last commits. It gives up after a time without progress, or

@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"pachfs/cmd/internal/control"
+	"pachfs/fs"
 	"pachfs/fs/bazil"
 	"pachfs/staging"
 )
@@ -53,19 +55,44 @@ func runMount(ctx context.Context, f *mountFlags, mountpoint string, s streams) 
 	if mountpoint, err = besideItself(mountpoint); err != nil {
 		return err
 	}
+	if err = clearDied(mountpoint, log); err != nil {
+		return err
+	}
 	if mountpoint, err = bazil.Preflight(mountpoint, log); err != nil {
 		return err
 	}
 	if err := f.directories(mountpoint); err != nil {
 		return err
 	}
+	ctx, up, cancel := untilUp(ctx, signals)
+	defer cancel()
 	p, err := f.assemble(ctx, log)
 	if err != nil {
 		return err
 	}
-	d := &daemon{f: f, parts: p, log: log, mountpoint: mountpoint, signals: signals, stopAsked: make(chan struct{}, 1), ended: make(chan control.Stopped, 8)}
+	d := &daemon{up: up, f: f, parts: p, log: log, mountpoint: mountpoint, signals: signals, stopAsked: make(chan struct{}, 1), ended: make(chan control.Stopped, 8)}
 	err = d.run(ctx, s)
 	return errors.Join(err, p.close())
+}
+
+// untilUp gives a context that the first signal ends, until up is called: a
+// server that hangs must not hold up somebody who stops a mount that is not there yet.
+func untilUp(ctx context.Context, signals <-chan os.Signal) (_ context.Context, up, cancel func()) {
+	ctx, end := context.WithCancelCause(ctx)
+	done, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		select {
+		case sig := <-signals:
+			end(fmt.Errorf("%v before the mount was up", sig))
+		case <-done:
+		}
+	}()
+	up = sync.OnceFunc(func() {
+		close(done)
+		<-gone // from now on signals are for others
+	})
+	return ctx, up, func() { end(nil); up() }
 }
 
 // directories fills in the default directories, and refuses to mount over them.
@@ -108,7 +135,8 @@ type daemon struct {
 	mountpoint string
 	mounted    *bazil.Mounted
 	signals    chan os.Signal
-	signalled  int // signals so far
+	signalled  int    // signals so far
+	up         func() // the mount can be used: signals unmount now
 	stopAsked  chan struct{}
 	ended      chan control.Stopped // one for everybody who asked to stop
 }
@@ -127,7 +155,7 @@ func (d *daemon) run(ctx context.Context, s streams) (err error) {
 	go func() { served <- d.mounted.Serve() }()
 	config, unwatch := watchConfig(d.parts.server, d.log)
 	defer unwatch()
-	stop, err := d.announce(s, config)
+	stop, err := d.announce(ctx, s, config)
 	if err != nil {
 		return errors.Join(err, d.mounted.Detach())
 	}
@@ -174,8 +202,8 @@ func (d *daemon) openKept(ctx context.Context) error {
 
 // announce makes the mount known once it can be used: to the other commands
 // and, with one line, to whoever waits.
-func (d *daemon) announce(s streams, config *configWatch) (stop func(), err error) {
-	if err := d.listable(); err != nil {
+func (d *daemon) announce(ctx context.Context, s streams, config *configWatch) (stop func(), err error) {
+	if err := d.listable(ctx); err != nil {
 		return nil, err
 	}
 	l, err := control.Listen(d.f.state)
@@ -196,6 +224,10 @@ func (d *daemon) announce(s streams, config *configWatch) (stop func(), err erro
 	if err := os.WriteFile(filepath.Join(d.f.state, mountFile), []byte(d.mountpoint+"\n"), 0o600); err != nil {
 		d.log.Warn("pachfs state list will not know the mountpoint", "err", err)
 	}
+	if d.up(); ctx.Err() != nil {
+		leave()
+		return nil, errors.Join(context.Cause(ctx), api.Shutdown())
+	}
 	fmt.Fprintf(s.out, "mounted project %s of %s at %s (pid %d)\n", d.parts.server.project, d.parts.server.address, d.mountpoint, os.Getpid())
 	return func() {
 		leave()
@@ -205,19 +237,21 @@ func (d *daemon) announce(s streams, config *configWatch) (stop func(), err erro
 	}, nil
 }
 
-// listable waits until the root can be listed, through the kernel.
-func (d *daemon) listable() error {
-	done := make(chan error, 1)
-	go func() {
-		_, err := os.ReadDir(d.mountpoint)
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("the mount on %s does not answer", d.mountpoint)
+// listable waits until the root can be listed. It asks the tree and not the
+// kernel: a thread of ours that waits in our own mount holds /dev/fuse open, and
+// when we are killed nothing can end it but an abort of the connection.
+func (d *daemon) listable(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	h, _, err := d.parts.tree.OpenDir(ctx, fs.Root)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
+	if err != nil {
+		return fmt.Errorf("the mount on %s can't be listed: %w", d.mountpoint, err)
+	}
+	d.parts.tree.ReleaseDir(h)
+	return nil
 }
 
 // askStop is how others than the kernel and signals end a mount.

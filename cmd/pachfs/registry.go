@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"pachfs/cmd/internal/control"
+	"pachfs/fs/bazil"
 )
 
 // A running is a mount that a daemon of this user serves, as it is written
@@ -113,6 +116,47 @@ func startOf(pid int) string {
 		return ""
 	}
 	return f[19]
+}
+
+// clear takes away what a daemon that died has left: its mount and what is
+// written down here. It returns when the process is gone for good, with its lock:
+// a thread of it may have waited in the mount.
+func (r running) clear() error {
+	dir, err := runDir()
+	if err != nil {
+		return err
+	}
+	if err := bazil.ClearDead(r.Mountpoint, r.Connection); err != nil {
+		return err
+	}
+	for end := time.Now().Add(2 * time.Second); startOf(r.PID) == "" && threads(r.PID) > 1 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	return os.Remove(registryFile(dir, r.Mountpoint))
+}
+
+// threads counts the threads of a process. One is left of a zombie.
+func threads(pid int) int {
+	list, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return len(list)
+}
+
+// clearDied does that before another mount takes the place.
+func clearDied(mountpoint string, log *slog.Logger) error {
+	r, err := readRunningOn(mountpoint)
+	if err != nil || r.alive() { // nothing is known, or nothing is to be done
+		return nil
+	}
+	log.Info("a pachfs was mounted here and died", "mountpoint", mountpoint, "pid", r.PID)
+	return r.clear()
+}
+
+func readRunningOn(mountpoint string) (running, error) {
+	dir, err := runDir()
+	if err != nil {
+		return running{}, err
+	}
+	return readRunning(registryFile(dir, mountpoint))
 }
 
 func (r running) client() *control.Client { return control.NewClient(r.State) }

@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"pachfs/cmd/internal/control"
-	"pachfs/fs/bazil"
 )
 
 func newUmount() *cobra.Command {
@@ -54,11 +51,7 @@ func runUmount(ctx context.Context, mountpoint string) error {
 // whether something is staged is for the next mount to say: so this is no
 // success to somebody who waits for a landing.
 func clearDead(r running) error {
-	dir, err := runDir()
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(bazil.Detach(r.Mountpoint), os.Remove(registryFile(dir, r.Mountpoint))); err != nil {
+	if err := r.clear(); err != nil {
 		return err
 	}
 	return &control.Error{Exit: control.ExitStaged,

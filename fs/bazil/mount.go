@@ -196,9 +196,6 @@ func (m *Mounted) Serve() error {
 	return err
 }
 
-// Close frees the connection. Only after Serve returned.
-func (m *Mounted) Close() error { return m.conn.Close() }
-
 // Gone is closed when the mount is not in this namespace any more, though
 // somebody may still hold it: a cwd inside, or another namespace.
 func (m *Mounted) Gone() <-chan struct{} { return m.gone }
@@ -223,6 +220,13 @@ func (m *Mounted) watch() {
 	}
 }
 
+// There says whether our mount is still in this namespace. It asks the list of
+// mounts, for a process must never wait in its own mount.
+func (m *Mounted) There() bool {
+	there, err := m.id.there()
+	return err == nil && there
+}
+
 // Connection is the number of the FUSE connection, under /sys/fs/fuse/connections.
 func (m *Mounted) Connection() uint32 { return m.id.minor }
 
@@ -236,13 +240,26 @@ func (m *Mounted) Unmount() error { return fusermount(m.dir, false) }
 // until they leave, or this process ends.
 func (m *Mounted) Detach() error { return fusermount(m.dir, true) }
 
-// Detach takes away the mount of a pachfs that died.
-func Detach(dir string) error {
-	if _, err := findMount(dir); err != nil {
+// ClearDead takes away the mount of a pachfs that is known to have died, and
+// ends whoever waits in it: something may still hold its connection, and then
+// nobody would ever be answered. The path is not touched.
+func ClearDead(dir string, connection uint32) error {
+	e, err := findMount(dir)
+	if err != nil || e.fstype != "fuse.pachfs" || e.minor != connection {
 		return nil // somebody did it already
+	}
+	abort := fmt.Sprintf("/sys/fs/fuse/connections/%d/abort", connection)
+	if err := os.WriteFile(abort, []byte("1"), 0); errors.Is(err, iofs.ErrNotExist) { // fusectl is not mounted
+		err = syscall.Unmount(dir, syscall.MNT_FORCE|syscall.MNT_DETACH|umountNoFollow)
+		if err == nil {
+			return nil
+		}
 	}
 	return fusermount(dir, true)
 }
+
+// umountNoFollow is UMOUNT_NOFOLLOW.
+const umountNoFollow = 8
 
 func fusermount(dir string, lazily bool) error {
 	args := []string{"-u", "--", dir}

@@ -134,7 +134,16 @@ func (s *server) handle(ctx context.Context, req fuse.Request) (reply func(), er
 			reply, err = nil, syscall.EIO
 		}
 	}()
-	return s.dispatch(ctx, req)
+	if !s.isTrigger(req) { // a commit has a timeout of its own
+		var done context.CancelFunc
+		ctx, done = s.tree.Limit(ctx)
+		defer done()
+	}
+	reply, err = s.dispatch(ctx, req)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return reply, err
 }
 
 // op names a request for the log.

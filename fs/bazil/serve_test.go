@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -131,5 +132,31 @@ func TestOpNames(t *testing.T) {
 		if n := op(r); n == "" || strings.Contains(n, "*") {
 			t.Error(fmt.Sprintf("%T", r), n)
 		}
+	}
+}
+
+// Conn.Close while requests are being read blocks every answer (it waits for the
+// readers, and answers wait for it): it is called in one place, before anybody reads.
+func TestConnIsNotClosedWhileServing(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls += strings.Count(string(b), "conn.Close()")
+		if name == "mount.go" && !strings.Contains(string(b), "return nil, errors.Join(err, conn.Close())") {
+			t.Error("the one call is not where a mount that was not found fails")
+		}
+	}
+	if calls != 1 {
+		t.Errorf("%d calls", calls)
 	}
 }

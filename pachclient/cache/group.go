@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"sync"
+
+	"pachfs/pachclient"
 )
 
 // A group is the goroutines that work for the cache and not for one caller.
@@ -17,7 +19,8 @@ type group struct {
 
 func newGroup() *group {
 	g := &group{}
-	g.ctx, g.cancel = context.WithCancel(context.Background())
+	// What is under way goes on for as long as a caller waits for it.
+	g.ctx, g.cancel = context.WithCancel(pachclient.Patient(context.Background()))
 	return g
 }
 

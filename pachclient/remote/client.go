@@ -47,7 +47,8 @@ const (
 // larger; gRPC widens the window for it.
 const window = 512 << 10
 
-// retryFor is for how long a call is tried again while the server is away.
+// retryFor is for how long a call is tried again while the server is away,
+// unless its context says otherwise.
 const retryFor = 10 * time.Second
 
 // A Client is a pachclient.Client over one connection.

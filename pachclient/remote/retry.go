@@ -17,10 +17,14 @@ type errStarted struct{ error }
 
 func (e errStarted) Unwrap() error { return e.error }
 
-// retry makes a call until it is answered, for as long as within (0: until ctx
-// ends) after the server turned out to be away: a call that went on for long
-// before it broke is made again too. fn gets a context with the token on it.
+// retry makes a call until it is answered, for as long as within (0, or a
+// patient context: until ctx ends) after the server turned out to be away: a call
+// that went on for long before it broke is made again too. fn gets a context
+// with the token on it.
 func (c *Client) retry(ctx context.Context, op string, within time.Duration, fn func(ctx context.Context) error) error {
+	if pachclient.IsPatient(ctx) {
+		within = 0
+	}
 	var away time.Time
 	wait := 20 * time.Millisecond
 	for {

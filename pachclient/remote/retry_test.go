@@ -37,3 +37,15 @@ func TestRetryAfterLongCall(t *testing.T) {
 		t.Errorf("%v after %d calls", err, calls)
 	}
 }
+
+// In a patient context a call is tried again until that ends.
+func TestRetryPatiently(t *testing.T) {
+	c := &Client{log: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithTimeout(pachclient.Patient(t.Context()), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	err := c.retry(ctx, "read", time.Millisecond, func(context.Context) error { return status.Error(codes.Unavailable, "away") })
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, pachclient.ErrUnavailable) || time.Since(start) < 300*time.Millisecond {
+		t.Errorf("%v after %v", err, time.Since(start))
+	}
+}

@@ -78,7 +78,8 @@ func connected(conn int, dir string) bool {
 // detach takes a mount away at once, whoever uses it.
 func detach(dir string) { syscall.Unmount(dir, syscall.MNT_DETACH) }
 
-// Blocked lists the threads that sit in an uninterruptible wait inside FUSE.
+// Blocked lists the threads that sit in an uninterruptible wait inside FUSE,
+// of processes that this test started.
 func Blocked() []string {
 	var out []string
 	stats, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/stat")
@@ -92,9 +93,28 @@ func Blocked() []string {
 			continue
 		}
 		stack, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "stack"))
-		if strings.Contains(string(stack), "fuse") {
+		if strings.Contains(string(stack), "fuse") && ours(path) {
 			out = append(out, fmt.Sprintf("%s\n%s", strings.TrimSpace(string(b)), stack))
 		}
 	}
 	return out
+}
+
+// ours says whether the thread of a stat file is of a child of this test, or
+// runs the pachfs that it built and has lost its parent.
+func ours(stat string) bool {
+	tid := strings.Split(stat, "/")[4]
+	if b, err := os.ReadFile("/proc/" + tid + "/cmdline"); err == nil && built.dir != "" && strings.Contains(string(b), built.dir) {
+		return true
+	}
+	for pid := strings.Split(stat, "/")[2]; pid != strconv.Itoa(os.Getpid()); {
+		b, err := os.ReadFile("/proc/" + pid + "/stat")
+		_, rest, ok := strings.Cut(string(b), ") ")
+		f := strings.Fields(rest)
+		if err != nil || !ok || len(f) < 2 {
+			return false
+		}
+		pid = f[1]
+	}
+	return true
 }

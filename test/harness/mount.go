@@ -102,13 +102,17 @@ func (m *Mount) watch(t testing.TB) {
 			t.Log("blocked:", b)
 		}
 		m.Cmd.Process.Signal(syscall.SIGQUIT) // the goroutines go to the log
-		m.abort()                             // now: the number may be another's soon
+		m.abort(t)                            // now: the number may be another's soon
 	})
 }
 
-func (m *Mount) abort() {
-	if m.Conn != 0 {
-		abort(m.Conn, m.Dir)
+func (m *Mount) abort(t testing.TB) {
+	conn := m.Conn
+	if conn == 0 { // it never said that it is mounted
+		conn, _ = mountedOn(t, m.Dir)
+	}
+	if conn != 0 {
+		abort(conn, m.Dir)
 	}
 }
 
@@ -140,7 +144,7 @@ func (m *Mount) Close(t testing.TB) {
 			t.Errorf("pachfs mount (pid %d) does not end on SIGTERM", m.Pid())
 			m.Cmd.Process.Signal(syscall.SIGQUIT)
 			m.Within(2 * time.Second)
-			m.abort()
+			m.abort(t)
 			m.Cmd.Process.Kill()
 			if !m.Within(20 * time.Second) {
 				t.Errorf("pachfs mount (pid %d) survives SIGKILL", m.Pid())
@@ -172,7 +176,7 @@ func (m *Mount) noLeaks(t testing.TB) {
 		}
 		if !gone {
 			t.Errorf("FUSE connection %d is still there", m.Conn)
-			m.abort()
+			m.abort(t)
 		}
 	}
 	var blocked []string
@@ -183,7 +187,7 @@ func (m *Mount) noLeaks(t testing.TB) {
 	}
 	for _, b := range blocked {
 		t.Errorf("a thread hangs in FUSE: %s", b)
-		m.abort()
+		m.abort(t)
 	}
 	if !killed {
 		m.noStrays(t)
