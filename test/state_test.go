@@ -29,8 +29,8 @@ type leftover struct {
 // wrote is the time that a staged file was given.
 var wrote = time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
 
-// leave stages changes of every kind, and kills the mount.
-func leave(t *testing.T) *leftover {
+// leftBehind stages changes of every kind, and kills the mount.
+func leftBehind(t *testing.T) *leftover {
 	t.Helper()
 	l := mounted(t)
 	m, labels := l.m, l.labels
@@ -155,7 +155,7 @@ func (l *leftover) list(args ...string) listed {
 // What a killed mount has left is listed, checked and exported with no server
 // there and without a byte of it changing.
 func TestStateOfAKilledMount(t *testing.T) {
-	l := leave(t)
+	l := leftBehind(t)
 	ok(t, os.Remove(l.m.Dir)) // the mountpoint is gone too
 	l.s.Kill(t)
 	l.unchanged(func() {
@@ -214,7 +214,7 @@ func (l *leftover) exportOffline() {
 
 // With the server an export is whole.
 func TestStateExportWithTheServer(t *testing.T) {
-	l := leave(t)
+	l := leftBehind(t)
 	out := filepath.Join(l.home, "out")
 	l.unchanged(func() { l.state(0, []string{"export", l.m.State, out, "--pachd", l.s.URL}) })
 	want := map[string]string{}
@@ -236,7 +236,7 @@ func TestStateExportWithTheServer(t *testing.T) {
 
 // Damage is found, each with its words, and nothing is changed by looking.
 func TestStateCheckFindsDamage(t *testing.T) {
-	l := leave(t)
+	l := leftBehind(t)
 	cut := 0
 	for _, name := range l.m.Staged(t) {
 		if b := read(t, name); b == "new" || b == "added" {
@@ -269,7 +269,7 @@ func TestStateCheckFindsDamage(t *testing.T) {
 // Landing without a mount makes one commit a branch, on the right Pachyderm
 // only; what was being written stays until somebody gives it up.
 func TestStateLand(t *testing.T) {
-	l := leave(t)
+	l := leftBehind(t)
 	other := harness.ServeOwn(t)
 	other.Peer.Create(t, "labels")
 	l.state(3, []string{"land", l.m.Dir, "--pachd", other.URL}, "another Pachyderm", l.m.State)
@@ -307,7 +307,7 @@ func TestStateLand(t *testing.T) {
 
 // Somebody else changed a staged path: 4, and --on-conflict decides.
 func TestStateLandInConflict(t *testing.T) {
-	l := leave(t)
+	l := leftBehind(t)
 	theirs := l.s.Peer.PutWait(t, l.labels, map[string]string{"/new.json": "theirs"})
 	r := l.state(4, []string{"land", l.m.Dir, "--pachd", l.s.URL}, "/new.json")
 	if !strings.Contains(r.Out, l.notes) || strings.Contains(r.Out, l.labels) {
@@ -326,7 +326,7 @@ func TestStateLandInConflict(t *testing.T) {
 
 // What is discarded is gone, and only that; the mount shows what is committed.
 func TestStateDiscard(t *testing.T) {
-	l := leave(t)
+	l := leftBehind(t)
 	l.s.Kill(t)
 	l.state(2, []string{"discard", l.m.Dir, l.labels + ":/"}, "names no path")
 	l.state(2, []string{"discard", l.m.Dir, "nobody@master", "--yes"}, "nobody@master")
