@@ -106,7 +106,7 @@ func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []s
 	for _, ad := range a.delta.adds {
 		if ad.file != nil {
 			ad.file.mu.Lock()
-			out = append(out, stamp{ad.path, a.want.files[ad.path], ad.file.attr.mtime})
+			out = append(out, stamp{ad.path, a.hash(ad.path, theirs), ad.file.attr.mtime})
 			ad.file.mu.Unlock()
 			continue
 		}
@@ -129,6 +129,14 @@ func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []s
 	}
 	out = append(out, parentStamps(foreign, info.Finished)...)
 	return append(out, a.dirStamps()...)
+}
+
+// hash is that of a file that landed, as the commit has it.
+func (a *attempt) hash(p string, theirs map[string]pachclient.Diff) pachclient.Hash {
+	if d := theirs[p]; d.New.Path != "" {
+		return d.New.Hash
+	}
+	return a.want.files[p]
 }
 
 // dirStamps keeps the times of directories whose listing changed here.
@@ -154,14 +162,15 @@ type rememberer interface {
 	Add(h pachclient.Hash, size int64, r io.ReaderAt) error
 }
 
-// remember hands what was uploaded to the cache.
+// remember hands what was uploaded to the cache; not a file that grew, of which
+// the larger part may never have been here.
 func (a *attempt) remember() {
 	cache, ok := a.o.client.(rememberer)
 	if !ok {
 		return
 	}
 	for _, ad := range a.delta.adds {
-		if ad.file == nil || ad.size() == 0 {
+		if ad.file == nil || ad.keep > 0 || ad.size() == 0 {
 			continue
 		}
 		z := a.delta.pin(ad)

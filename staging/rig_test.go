@@ -36,6 +36,7 @@ type bench struct {
 	opts               staging.Options
 	stage              *staging.Stage
 	o                  *staging.Overlay
+	wrap               func(pachclient.Client) pachclient.Client // puts something before the stage's server; nil: nothing
 
 	mu      sync.Mutex
 	changed []string // what Changed was called with
@@ -93,7 +94,11 @@ func (b *bench) dial() pachclient.Client {
 // open takes a state directory, with a client of its own.
 func (b *bench) open(dir string) {
 	b.t.Helper()
-	b.Faulty = clienttest.NewFaulty(b.dial())
+	server := b.dial()
+	if b.wrap != nil {
+		server = b.wrap(server)
+	}
+	b.Faulty = clienttest.NewFaulty(server)
 	o := b.opts
 	o.Client = b.Faulty
 	o.Changed = func(_ pachclient.Branch, paths []string) {
