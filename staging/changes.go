@@ -213,7 +213,7 @@ func (d *differ) origin(s spot) (from string, size int64) {
 }
 
 // moved goes through a directory that shows another directory of the base.
-// Where no layer says anything, it is one copy, whatever is below.
+// Where no layer says anything of what is there, it is one copy, whatever is below.
 func (d *differ) moved(p, from string) error {
 	names, above, _, err := d.gather(p)
 	if err != nil {
@@ -226,16 +226,24 @@ func (d *differ) moved(p, from string) error {
 		}
 		return err
 	}
+	var rest []add // what nobody changed
+	whole := true
 	err = d.b.r.List(d.ctx, from, func(fi pachclient.FileInfo) error {
 		name := path.Base(fi.Path)
-		if _, said := above[name]; !said {
-			d.out.adds = append(d.out.adds, add{path: join(p, name), from: fi.Path})
+		if _, said := above[name]; said {
+			whole = false
+		} else {
+			rest = append(rest, add{path: join(p, name), from: fi.Path})
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	if whole && len(rest) > 0 { // what changed only comes to it
+		rest = []add{{path: p, from: from}}
+	}
+	d.out.adds = append(d.out.adds, rest...)
 	for _, name := range names {
 		if above[name] == nil {
 			continue

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,6 +105,7 @@ func (a *attempt) reportOverwritten(info CommitInfo, ours bool) {
 // staged with, what others changed has the time of the commit.
 func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []stamp {
 	var out []stamp
+	landed := slices.Sorted(maps.Keys(a.want.files))
 	for _, ad := range a.delta.adds {
 		if ad.file != nil {
 			ad.file.mu.Lock()
@@ -110,11 +113,8 @@ func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []s
 			ad.file.mu.Unlock()
 			continue
 		}
-		prefix := strings.TrimSuffix(ad.path, "/") + "/"
-		for p, h := range a.want.files {
-			if p != ad.path && !strings.HasPrefix(p, prefix) {
-				continue
-			}
+		for _, p := range below(landed, ad.path) {
+			h := a.want.files[p]
 			if ns, ok := a.o.base.res.time(ad.from+strings.TrimPrefix(p, ad.path), h, false); ok {
 				out = append(out, stamp{p, h, ns})
 			}
@@ -129,6 +129,16 @@ func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []s
 	}
 	out = append(out, parentStamps(foreign, info.Finished)...)
 	return append(out, a.dirStamps()...)
+}
+
+// below gives the part of a sorted list that is a path, or lies below it.
+func below(sorted []string, p string) []string {
+	if _, is := slices.BinarySearch(sorted, p); is {
+		return []string{p} // a file
+	}
+	from, _ := slices.BinarySearch(sorted, p+"/")
+	to, _ := slices.BinarySearch(sorted, p+"0") // what comes after the slash
+	return sorted[from:to]
 }
 
 // hash is that of a file that landed, as the commit has it.
