@@ -59,7 +59,10 @@ func (b *bench) openOn(d *staging.SimDisk, dir string) {
 	b.t.Helper()
 	b.Faulty = clienttest.NewFaulty(b.dial())
 	o := b.opts
-	o.Client, o.SyncAfter = b.Faulty, time.Hour // the model says when
+	o.Client = b.Faulty
+	if o.SyncAfter == 0 {
+		o.SyncAfter = time.Hour // the test says when
+	}
 	var err error
 	b.stage, err = staging.OpenOn(d, dir, o)
 	b.must(err)
