@@ -149,12 +149,18 @@ func (a *attempt) hash(p string, theirs map[string]pachclient.Diff) pachclient.H
 	return a.want.files[p]
 }
 
+// layers gives those that land. Nobody changes them while the landing token is
+// held, so a walk needs no lock, and keeps no writer waiting.
+func (a *attempt) layers() []*layer {
+	a.o.mu.RLock()
+	defer a.o.mu.RUnlock()
+	return slices.Clone(a.o.layers[:a.top+1])
+}
+
 // dirStamps keeps the times of directories whose listing changed here.
 func (a *attempt) dirStamps() []stamp {
 	var out []stamp
-	a.o.mu.RLock()
-	defer a.o.mu.RUnlock()
-	for _, l := range a.o.layers[:a.top+1] {
+	for _, l := range a.layers() {
 		root := l.root
 		visit := func(n *node) {
 			if n.kind == dirNode && n.attr.mtime != 0 {
@@ -204,17 +210,12 @@ func (r pinnedAt) ReadAt(p []byte, off int64) (int, error) { return r.z.readAt(r
 // swap makes info the base and drops the layers that it holds. It returns the
 // paths that others changed.
 func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient.Diff) []string {
-	o.mu.Lock()
-	dropped := o.layers[:a.top+1]
-	o.layers = append([]*layer(nil), o.layers[a.top+1:]...)
-	o.base = &base{info: info, r: o.client.At(info.Commit), res: o.base.res}
 	landedAt := map[*File]string{}
 	for _, ad := range a.delta.adds {
 		if ad.file != nil {
 			landedAt[ad.file] = ad.path
 		}
 	}
-	o.repoint(landedAt)
 	var foreign []string
 	removed := a.delta.removed()
 	for p, d := range theirs {
@@ -222,6 +223,11 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient
 			foreign = append(foreign, p)
 		}
 	}
+	o.mu.Lock()
+	dropped := o.layers[:a.top+1]
+	o.layers = append([]*layer(nil), o.layers[a.top+1:]...)
+	o.base = &base{info: info, r: o.client.At(info.Commit), res: o.base.res}
+	o.repoint(landedAt)
 	pins := o.detachChanged(foreign)
 	o.mu.Unlock()
 	for _, p := range pins {

@@ -36,9 +36,6 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 	}
 	o := s.newOverlay(b, dir)
 	o.readOnly = s.opts.ReadOnly != nil && s.opts.ReadOnly(b)
-	if now, err := o.client.Branch(ctx, b); err == nil && now.Output {
-		o.readOnly = true // a pipeline writes it
-	}
 	var start CommitInfo
 	if fresh {
 		if start, err = o.firstBase(ctx); err != nil {
@@ -54,6 +51,12 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 	}
 	if err := o.load(ctx, res, start); err != nil {
 		return nil, errors.Join(err, res.close())
+	}
+	if o.Dirty() {
+		return o, nil // it could be written then, and nobody need be asked: what is staged is there without a pachd
+	}
+	if now, err := o.client.Branch(ctx, b); err == nil && now.Output {
+		o.readOnly = true // a pipeline writes it
 	}
 	return o, nil
 }
