@@ -53,7 +53,7 @@ type File struct {
 	unsynced bool              // there are bytes or records that are not on disk
 	flushed  bool              // a writer closed its descriptor and has not been released
 	failed   bool              // a write failed since the file was opened: it is not complete
-	synced   *image            // while replaying: what is surely on disk
+	synced   []image           // what a power cut leaves: the last that a record vouches for, and the one before, should that record be lost
 }
 
 // fileTable knows the files of an overlay by the number in the journal.
@@ -105,8 +105,7 @@ func (f *File) replay(r record, t *fileTable) error {
 	case opStable:
 		f.stable, f.isStable = f.im, true
 	case opSynced:
-		im := f.im
-		f.synced = &im
+		f.vouch()
 	}
 	f.attr.set(r)
 	return nil
@@ -270,10 +269,25 @@ func (f *File) write(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+// needs says whether c has bytes of [off, end) that the next commit takes, or
+// that a power cut may fall back to. Called with f.mu held.
+func (f *File) needs(c *content, off, end int64) bool {
+	return f.isStable && f.stable.uses(c, off, end) ||
+		slices.ContainsFunc(f.synced, func(im image) bool { return im.uses(c, off, end) })
+}
+
+// vouch notes that a record says of what the file is now: it is on disk.
+// Called with f.mu held, or alone.
+func (f *File) vouch() {
+	if n := len(f.synced); n == 0 || !f.synced[n-1].same(f.im) {
+		f.synced = append(slices.Clone(f.synced[max(0, n-1):]), f.im)
+	}
+}
+
 // target gives the content that takes a write to [off, end): the one that took
-// the last, unless what is stable has bytes there. Called with f.mu held.
+// the last, unless it has bytes there that are needed. Called with f.mu held.
 func (f *File) target(off, end int64) (*content, error) {
-	if c := f.cur; c != nil && !c.isFrozen() && !(f.isStable && f.stable.uses(c, off, end)) {
+	if c := f.cur; c != nil && !c.isFrozen() && !f.needs(c, off, end) {
 		return c, f.hold(c)
 	}
 	c, err := f.o.newContent()
@@ -456,6 +470,9 @@ func (f *File) settle(ops ...op) error {
 		return err
 	}
 	f.stable, f.isStable, f.flushed = f.im, true, false
+	if slices.Contains(ops, opSynced) {
+		f.vouch()
+	}
 	return f.merge()
 }
 
@@ -480,21 +497,14 @@ func (f *File) closed(idle bool) error {
 const maxContents = 8
 
 // merge moves the bytes of many contents into one. Called with f.mu held and
-// stable being what readers see: no image needs the bytes that the chosen
-// content is overwritten with.
+// stable being what readers see.
 func (f *File) merge() error {
 	if len(f.owned) <= maxContents {
 		return nil
 	}
-	var into *content
-	for _, p := range f.im.pieces {
-		if p.c != nil && !p.c.isFrozen() {
-			into = p.c
-			break
-		}
-	}
+	into, err := f.mergeInto()
 	if into == nil {
-		return nil
+		return err
 	}
 	im, err := f.copyPieces(into)
 	if err != nil {
@@ -512,6 +522,31 @@ func (f *File) merge() error {
 		f.drop()
 	}
 	return nil
+}
+
+// mergeInto chooses a content where the bytes of all others can be written
+// over what nobody needs; nil when there is nothing to be gained.
+func (f *File) mergeInto() (*content, error) {
+	some := false
+	for _, p := range f.im.pieces {
+		if p.c == nil || p.c.isFrozen() {
+			continue
+		}
+		some = true
+		if !slices.ContainsFunc(f.im.pieces, func(q piece) bool {
+			return q.c != nil && q.c != p.c && !q.c.isFrozen() && f.needs(p.c, q.off, q.end)
+		}) {
+			return p.c, nil
+		}
+	}
+	if !some {
+		return nil, nil
+	}
+	c, err := f.o.newContent()
+	if err == nil {
+		f.adopt(c)
+	}
+	return c, err
 }
 
 // copyPieces writes every other local byte into one content and records that.

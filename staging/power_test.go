@@ -41,7 +41,6 @@ type at struct {
 type power struct {
 	*bench
 	rnd     *rand.Rand
-	disk    *staging.SimDisk
 	tmp     string
 	residue func(string) error
 	names   map[string]*powerFile
@@ -57,6 +56,7 @@ type power struct {
 
 func (b *bench) openOn(d *staging.SimDisk, dir string) {
 	b.t.Helper()
+	b.disk = d
 	b.Faulty = clienttest.NewFaulty(b.dial())
 	o := b.opts
 	o.Client = b.Faulty
@@ -131,9 +131,8 @@ func (p *power) begin() {
 	}
 	p.dirs["/d"] = true
 	p.opts.LandTimeout = 100 * time.Millisecond
-	p.disk = staging.NewSimDisk(0)
 	p.tmp = memory(p.t)
-	p.bench.openOn(p.disk, filepath.Join(p.tmp, "state"))
+	p.bench.openOn(staging.NewSimDisk(0), filepath.Join(p.tmp, "state"))
 	p.residue = p.o.CopyResidue()
 	p.next()
 	p.durable = 0

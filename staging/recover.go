@@ -280,7 +280,7 @@ func (o *Overlay) settleFiles(power bool) error {
 			} else {
 				o.half[f] = true
 			}
-			if f.synced == nil || !f.synced.same(f.im) {
+			if n := len(f.synced); n == 0 || !f.synced[n-1].same(f.im) {
 				f.markUnsynced()
 			}
 		})
@@ -316,8 +316,8 @@ func (t *fileTable) fallBack(top *layer) error {
 // a file that never was synced is empty, and not complete.
 func (f *File) fallBack(below func(string) (spot, error)) {
 	f.flushed = false
-	if f.synced != nil {
-		f.im = *f.synced
+	if n := len(f.synced); n > 0 {
+		f.im = f.synced[n-1]
 		if f.isStable {
 			f.stable = f.im
 		}
@@ -346,7 +346,7 @@ func (o *Overlay) collectContents() error {
 			if n.kind != fileNode {
 				return
 			}
-			for _, im := range []image{n.file.im, n.file.stable} {
+			for _, im := range append([]image{n.file.im, n.file.stable}, n.file.synced...) {
 				for _, p := range im.pieces {
 					if p.c != nil {
 						used[p.c.name] = p.c

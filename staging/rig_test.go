@@ -36,6 +36,7 @@ type bench struct {
 	opts               staging.Options
 	stage              *staging.Stage
 	o                  *staging.Overlay
+	disk               *staging.SimDisk // what openOn was given last
 	noCheck            bool
 	wrap               func(pachclient.Client) pachclient.Client // puts something before the stage's server; nil: nothing
 

@@ -110,7 +110,7 @@ func (o *Overlay) carry(f *File, from, to *layer) ([]record, error) {
 			f.lowerPath = p // a directory above it may have moved
 		}
 	}
-	f.moved, f.isStable, f.stable, f.cur, f.staged, f.id = false, false, image{}, nil, false, 0
+	f.moved, f.isStable, f.stable, f.synced, f.cur, f.staged, f.id = false, false, image{}, nil, nil, false, 0
 	f.drop()
 	if f.refs == 0 {
 		f.unpin()
