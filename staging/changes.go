@@ -21,13 +21,14 @@ type delta struct {
 	deletes []string // with a slash at the end: a directory with all below it
 }
 
-// An add is a path's new content: a file of a layer, or a file or directory of
-// the base that comes to stand here.
+// An add is a path's new content: a file of a layer, a file or directory of
+// the base that comes to stand here, or a file of the base that grew.
 type add struct {
 	path  string
 	file  *File // nil: from says what
 	layer int   // of file
 	from  string
+	keep  int64 // with file and from: the bytes of from that it begins with, which is all of them
 }
 
 // paths lists every path that the delta touches, sorted.
@@ -161,46 +162,58 @@ func (d *differ) remove(p string, exists, dir bool) {
 }
 
 func (d *differ) file(p string, s spot, exists, dir bool) error {
-	from, pure := d.origin(s)
-	if pure && from == p && exists && !dir {
+	a := add{path: p, file: s.n.file, layer: s.layer}
+	a.from, a.keep = d.origin(s)
+	grown := a.size() - a.keep
+	switch {
+	case a.from == p && grown == 0 && exists && !dir:
 		return nil
+	case a.from != "" && grown == 0:
+		a = add{path: p, from: a.from}
+	case a.keep > 0:
+		fi, ok, err := d.committed(a.from)
+		if err != nil {
+			return err
+		}
+		if !ok || fi.Dir || fi.Size != a.keep {
+			a.from, a.keep = "", 0
+		}
+	default:
+		a.from = ""
 	}
 	if exists && dir {
 		d.remove(p, true, true)
-	}
-	a := add{path: p, file: s.n.file, layer: s.layer}
-	if pure {
-		a = add{path: p, from: from}
 	}
 	d.out.adds = append(d.out.adds, a)
 	return nil
 }
 
-// origin tells whether a file reads exactly as one of the base, and which.
-func (d *differ) origin(s spot) (string, bool) {
+// origin tells whether a file begins with the whole of one of the base, and
+// with which and how much that is. What comes after it was appended here.
+func (d *differ) origin(s spot) (from string, size int64) {
 	f := s.n.file
 	f.mu.Lock()
-	pure, lower := f.lowerPath != "" && f.committed().whole(f.lowerSize), f.lowerPath
+	extends, lower, size := f.lowerPath != "" && f.committed().extends(f.lowerSize), f.lowerPath, f.lowerSize
 	f.mu.Unlock()
-	if !pure {
-		return "", false
+	if !extends {
+		return "", 0
 	}
 	d.o.mu.RLock()
 	below, err := d.o.find(s.layer-1, lower)
 	d.o.mu.RUnlock()
 	switch {
 	case err != nil:
-		return "", false
+		return "", 0
 	case below.n == nil:
-		return below.base, true
+		return below.base, size
 	case below.n.kind == fileNode:
 		return d.origin(below)
 	}
-	return "", false
+	return "", 0
 }
 
 // moved goes through a directory that shows another directory of the base.
-// Where no layer says anything, it is one copy, whatever is below.
+// Where no layer says anything of what is there, it is one copy, whatever is below.
 func (d *differ) moved(p, from string) error {
 	names, above, _, err := d.gather(p)
 	if err != nil {
@@ -213,16 +226,24 @@ func (d *differ) moved(p, from string) error {
 		}
 		return err
 	}
+	var rest []add // what nobody changed
+	whole := true
 	err = d.b.r.List(d.ctx, from, func(fi pachclient.FileInfo) error {
 		name := path.Base(fi.Path)
-		if _, said := above[name]; !said {
-			d.out.adds = append(d.out.adds, add{path: join(p, name), from: fi.Path})
+		if _, said := above[name]; said {
+			whole = false
+		} else {
+			rest = append(rest, add{path: join(p, name), from: fi.Path})
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	if whole && len(rest) > 0 { // what changed only comes to it
+		rest = []add{{path: p, from: from}}
+	}
+	d.out.adds = append(d.out.adds, rest...)
 	for _, name := range names {
 		if above[name] == nil {
 			continue
@@ -251,10 +272,13 @@ func (d *delta) changes(base pachclient.Commit, progress func(int64)) iter.Seq2[
 	return func(yield func(pachclient.Change, error) bool) {
 		for _, a := range d.adds {
 			c := pachclient.Change{Path: a.path}
-			if a.file == nil {
+			if a.from != "" {
 				c.From = &pachclient.Source{Commit: base, Path: a.from}
-			} else if c.Size = a.size(); c.Size > 0 {
-				c.Open = d.open(a, progress)
+			}
+			if a.file != nil {
+				if c.Size = a.size() - a.keep; c.Size > 0 {
+					c.Open = d.open(a, progress)
+				}
 			}
 			if !yield(c, nil) {
 				return
@@ -271,7 +295,7 @@ func (a add) size() int64 {
 
 func (d *delta) open(a add, progress func(int64)) func(context.Context) (io.ReadCloser, error) {
 	return func(ctx context.Context) (io.ReadCloser, error) {
-		return &sequential{ctx: ctx, z: d.pin(a), progress: progress}, nil
+		return &sequential{ctx: ctx, z: d.pin(a), off: a.keep, progress: progress}, nil
 	}
 }
 
@@ -281,7 +305,7 @@ func (d *delta) pin(a add) *pinned {
 	return d.o.pin(a.file, a.layer)
 }
 
-// sequential reads a file of a sealed layer from front to back.
+// sequential reads a file of a sealed layer to its end.
 type sequential struct {
 	ctx      context.Context
 	z        *pinned

@@ -6,10 +6,7 @@ import "strings"
 // the commit may have nothing in them: those that were empty before, those that
 // were made here, and those that lost their files.
 func (a *attempt) remainingDirs() map[string]bool {
-	o := a.o
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	layers := o.layers[:a.top+1]
+	o, layers := a.o, a.layers()
 	moves := make([][]move, len(layers))
 	for i, l := range layers {
 		moves[i] = l.moves()

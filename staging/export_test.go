@@ -98,3 +98,26 @@ func (o *Overlay) BranchDir() string {
 func Only(c pachclient.Client) func(string) pachclient.Client {
 	return func(string) pachclient.Client { return c }
 }
+
+// Layers counts the layers.
+func (o *Overlay) Layers() int {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return len(o.layers)
+}
+
+// Abandon lets go of the state directory as a kill does: nothing is synced,
+// written or closed in order.
+func (s *Stage) Abandon() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	close(s.stop)
+	s.done.Wait()
+	for _, o := range s.Overlays() {
+		if err := o.base.res.close(); err != nil { // its lock
+			return err
+		}
+	}
+	return s.lock.Close()
+}

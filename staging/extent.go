@@ -157,6 +157,12 @@ func (im image) whole(size int64) bool {
 	return len(im.pieces) == 0 && im.size == size && im.lower == size
 }
 
+// extends says whether the image reads as a file below of this size with
+// something appended, or nothing.
+func (im image) extends(size int64) bool {
+	return im.lower == size && im.size >= size && (len(im.pieces) == 0 || im.pieces[0].off >= size)
+}
+
 // same says whether two images read the same by construction.
 func (im image) same(o image) bool {
 	if im.size != o.size || im.lower != o.lower || len(im.pieces) != len(o.pieces) {

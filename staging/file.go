@@ -53,7 +53,7 @@ type File struct {
 	unsynced bool              // there are bytes or records that are not on disk
 	flushed  bool              // a writer closed its descriptor and has not been released
 	failed   span              // what could not be written since the file was opened: it is not complete
-	synced   *image            // while replaying: what is surely on disk
+	synced   []image           // what a power cut leaves: the last that a record vouches for, and the one before, should that record be lost
 }
 
 // fileTable knows the files of an overlay by the number in the journal.
@@ -105,8 +105,7 @@ func (f *File) replay(r record, t *fileTable) error {
 	case opStable:
 		f.stable, f.isStable = f.im, true
 	case opSynced:
-		im := f.im
-		f.synced = &im
+		f.vouch()
 	}
 	f.attr.set(r)
 	return nil
@@ -271,10 +270,25 @@ func (f *File) write(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+// needs says whether c has bytes of [off, end) that the next commit takes, or
+// that a power cut may fall back to. Called with f.mu held.
+func (f *File) needs(c *content, off, end int64) bool {
+	return f.isStable && f.stable.uses(c, off, end) ||
+		slices.ContainsFunc(f.synced, func(im image) bool { return im.uses(c, off, end) })
+}
+
+// vouch notes that a record says of what the file is now: it is on disk.
+// Called with f.mu held, or alone.
+func (f *File) vouch() {
+	if n := len(f.synced); n == 0 || !f.synced[n-1].same(f.im) {
+		f.synced = append(slices.Clone(f.synced[max(0, n-1):]), f.im)
+	}
+}
+
 // target gives the content that takes a write to [off, end): the one that took
-// the last, unless what is stable has bytes there. Called with f.mu held.
+// the last, unless it has bytes there that are needed. Called with f.mu held.
 func (f *File) target(off, end int64) (*content, error) {
-	if c := f.cur; c != nil && !c.isFrozen() && !(f.isStable && f.stable.uses(c, off, end)) {
+	if c := f.cur; c != nil && !c.isFrozen() && !f.needs(c, off, end) {
 		return c, f.hold(c)
 	}
 	c, err := f.o.newContent()
@@ -458,6 +472,9 @@ func (f *File) settle(ops ...op) error {
 		return err
 	}
 	f.stable, f.isStable, f.flushed = f.im, true, false
+	if slices.Contains(ops, opSynced) {
+		f.vouch()
+	}
 	return f.merge()
 }
 
@@ -478,73 +495,6 @@ func (f *File) closed(idle bool) error {
 		return nil
 	}
 	return f.settle(opStable)
-}
-
-// The contents of one file that may pile up before they are merged.
-const maxContents = 8
-
-// merge moves the bytes of many contents into one. Called with f.mu held and
-// stable being what readers see: no image needs the bytes that the chosen
-// content is overwritten with.
-func (f *File) merge() error {
-	if len(f.owned) <= maxContents {
-		return nil
-	}
-	var into *content
-	for _, p := range f.im.pieces {
-		if p.c != nil && !p.c.isFrozen() {
-			into = p.c
-			break
-		}
-	}
-	if into == nil {
-		return nil
-	}
-	im, err := f.copyPieces(into)
-	if err != nil {
-		return err
-	}
-	f.im, f.stable, f.cur = im, im, into
-	f.markUnsynced()
-	for c := range f.owned {
-		if c != into && !c.isFrozen() {
-			delete(f.owned, c)
-			f.retired = append(f.retired, c)
-		}
-	}
-	if f.held != nil && f.held != into {
-		f.drop()
-	}
-	return nil
-}
-
-// copyPieces writes every other local byte into one content and records that.
-func (f *File) copyPieces(into *content) (image, error) {
-	dst, err := into.use()
-	if err != nil {
-		return image{}, err
-	}
-	defer into.done()
-	im, rs := f.im, []record{}
-	buf := make([]byte, 256<<10)
-	for _, p := range f.im.pieces {
-		if p.c == into || p.c == nil || p.c.isFrozen() {
-			continue
-		}
-		for off := p.off; off < p.end; off += int64(len(buf)) {
-			part := buf[:min(int64(len(buf)), p.end-off)]
-			if _, err := p.c.readAt(part, off); err != nil && err != io.EOF {
-				return im, err
-			}
-			if _, err := dst.WriteAt(part, off); err != nil {
-				return im, err
-			}
-		}
-		im, _ = im.with(p.off, p.end, into)
-		rs = append(rs, record{Op: opExtent, File: f.id, Content: into.id, Off: p.off, End: p.end})
-	}
-	rs = append(rs, record{Op: opStable, File: f.id})
-	return im, f.layer.j.append(rs...)
 }
 
 // release gives back what the file holds on the local disk, when neither a

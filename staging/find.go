@@ -1,6 +1,7 @@
 package staging
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,11 +20,18 @@ import (
 type want struct {
 	files   map[string]pachclient.Hash
 	deletes []string
+	d       *delta
+	grown   map[string]add // those of the files that are a copy with something appended
 }
 
 // readWant takes the hashes of a delta from its file set.
 func readWant(ctx context.Context, c pachclient.Client, set pachclient.FileSet, d *delta) (*want, error) {
-	w := &want{files: map[string]pachclient.Hash{}, deletes: d.deletes}
+	w := &want{files: map[string]pachclient.Hash{}, deletes: d.deletes, d: d, grown: map[string]add{}}
+	for _, a := range d.adds {
+		if a.keep > 0 {
+			w.grown[a.path] = a
+		}
+	}
 	err := c.At(set.Commit()).Walk(ctx, "/", func(fi pachclient.FileInfo) error {
 		if !fi.Dir {
 			w.files[fi.Path] = fi.Hash
@@ -47,13 +55,47 @@ func (w *want) heldBy(ctx context.Context, r pachclient.Reader, known map[string
 				return false, err
 			}
 		}
-		if fi.Path == "" || fi.Dir || fi.Hash != h {
+		if fi.Path == "" || fi.Dir {
 			return false, nil
+		}
+		if fi.Hash == h {
+			continue
+		}
+		if ok, err := w.reads(ctx, r, fi); !ok {
+			return false, err
 		}
 	}
 	for _, p := range w.deletes {
 		if ok, err := w.gone(ctx, r, p, known); !ok {
 			return false, err
+		}
+	}
+	return true, nil
+}
+
+// reads says whether a file that another hash stands for has our bytes: a
+// server may cut a file that grew into other chunks when it finishes the
+// commit, and hash those. Only such files are read.
+func (w *want) reads(ctx context.Context, r pachclient.Reader, fi pachclient.FileInfo) (bool, error) {
+	a, ok := w.grown[fi.Path]
+	if !ok || fi.Size != a.size() {
+		return false, nil
+	}
+	z := w.d.pin(a)
+	defer z.release()
+	for _, part := range [][2]int64{{a.keep, fi.Size}, {0, a.keep}} { // what was appended tells most
+		ours, theirs := make([]byte, 1<<20), make([]byte, 1<<20)
+		for off := part[0]; off < part[1]; off += int64(len(ours)) {
+			ours, theirs = ours[:min(int64(len(ours)), part[1]-off)], theirs[:min(int64(len(ours)), part[1]-off)]
+			if _, err := z.readAt(ctx, ours, off); err != nil && err != io.EOF {
+				return false, err
+			}
+			if _, err := r.ReadAt(ctx, fi, theirs, off); err != nil && err != io.EOF {
+				return false, err
+			}
+			if !bytes.Equal(ours, theirs) {
+				return false, nil
+			}
 		}
 	}
 	return true, nil

@@ -78,6 +78,11 @@ func (o *Overlay) Follow(ctx context.Context) error {
 // after the base itself, so there is nothing to do during one.
 func (o *Overlay) follow(ctx context.Context, b pachclient.BranchInfo) error {
 	o.setOnline(b)
+	if b.Output && !o.ReadOnly() {
+		o.mu.Lock()
+		o.readOnly = true // a pipeline writes it
+		o.mu.Unlock()
+	}
 	if b.Head.Zero() || b.Head.Same(o.Base().Commit) && !o.conflicted() || !o.unseen(b.Head) {
 		return nil
 	}
@@ -215,6 +220,9 @@ func (o *Overlay) pinned(n int) []string {
 // path keep what they read, apart from the tree. It returns the changed paths
 // that something staged stands on. Called with mu held.
 func (o *Overlay) detachChanged(changed []string) []string {
+	if len(changed) == 0 {
+		return nil
+	}
 	set := newPathSet(append([]string(nil), changed...))
 	for f := range o.open {
 		if n := f.node; n != nil && n.kind == fileNode && !f.changed() && f.writers == 0 && set.overlaps(n.path()) {

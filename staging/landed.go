@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,18 +114,16 @@ func (a *attempt) reportBetween(from, to pachclient.Commit, ours pathSet) {
 // staged with, what others changed has the time of the commit.
 func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []stamp {
 	var out []stamp
+	landed := slices.Sorted(maps.Keys(a.want.files))
 	for _, ad := range a.delta.adds {
 		if ad.file != nil {
 			ad.file.mu.Lock()
-			out = append(out, stamp{ad.path, a.want.files[ad.path], ad.file.attr.mtime})
+			out = append(out, stamp{ad.path, a.hash(ad.path, theirs), ad.file.attr.mtime})
 			ad.file.mu.Unlock()
 			continue
 		}
-		prefix := strings.TrimSuffix(ad.path, "/") + "/"
-		for p, h := range a.want.files {
-			if p != ad.path && !strings.HasPrefix(p, prefix) {
-				continue
-			}
+		for _, p := range below(landed, ad.path) {
+			h := a.want.files[p]
 			if ns, ok := a.o.base.res.time(ad.from+strings.TrimPrefix(p, ad.path), h, false); ok {
 				out = append(out, stamp{p, h, ns})
 			}
@@ -140,12 +140,36 @@ func (a *attempt) stamps(theirs map[string]pachclient.Diff, info CommitInfo) []s
 	return append(out, a.dirStamps()...)
 }
 
+// below gives the part of a sorted list that is a path, or lies below it.
+func below(sorted []string, p string) []string {
+	if _, is := slices.BinarySearch(sorted, p); is {
+		return []string{p} // a file
+	}
+	from, _ := slices.BinarySearch(sorted, p+"/")
+	to, _ := slices.BinarySearch(sorted, p+"0") // what comes after the slash
+	return sorted[from:to]
+}
+
+// hash is that of a file that landed, as the commit has it.
+func (a *attempt) hash(p string, theirs map[string]pachclient.Diff) pachclient.Hash {
+	if d := theirs[p]; d.New.Path != "" {
+		return d.New.Hash
+	}
+	return a.want.files[p]
+}
+
+// layers gives those that land. Nobody changes them while the landing token is
+// held, so a walk needs no lock, and keeps no writer waiting.
+func (a *attempt) layers() []*layer {
+	a.o.mu.RLock()
+	defer a.o.mu.RUnlock()
+	return slices.Clone(a.o.layers[:a.top+1])
+}
+
 // dirStamps keeps the times of directories whose listing changed here.
 func (a *attempt) dirStamps() []stamp {
 	var out []stamp
-	a.o.mu.RLock()
-	defer a.o.mu.RUnlock()
-	for _, l := range a.o.layers[:a.top+1] {
+	for _, l := range a.layers() {
 		root := l.root
 		visit := func(n *node) {
 			if n.kind == dirNode && n.attr.mtime != 0 {
@@ -163,14 +187,15 @@ type rememberer interface {
 	Add(h pachclient.Hash, size int64, r io.ReaderAt) error
 }
 
-// remember hands what was uploaded to the cache.
+// remember hands what was uploaded to the cache; not a file that grew, of which
+// the larger part may never have been here.
 func (a *attempt) remember() {
 	cache, ok := a.o.client.(rememberer)
 	if !ok {
 		return
 	}
 	for _, ad := range a.delta.adds {
-		if ad.file == nil || ad.size() == 0 {
+		if ad.file == nil || ad.keep > 0 || ad.size() == 0 {
 			continue
 		}
 		z := a.delta.pin(ad)
@@ -194,17 +219,12 @@ func (r pinnedAt) ReadAt(p []byte, off int64) (int, error) { return r.z.readAt(r
 // swap makes info the base and drops the layers that it holds. It returns the
 // paths that others changed.
 func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient.Diff) []string {
-	o.mu.Lock()
-	dropped := o.layers[:a.top+1]
-	o.layers = append([]*layer(nil), o.layers[a.top+1:]...)
-	o.base = &base{info: info, r: o.client.At(info.Commit), res: o.base.res}
 	landedAt := map[*File]string{}
 	for _, ad := range a.delta.adds {
 		if ad.file != nil {
 			landedAt[ad.file] = ad.path
 		}
 	}
-	o.repoint(landedAt)
 	var foreign []string
 	removed := a.delta.removed()
 	for p, d := range theirs {
@@ -212,6 +232,11 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient
 			foreign = append(foreign, p)
 		}
 	}
+	o.mu.Lock()
+	dropped := o.layers[:a.top+1]
+	o.layers = append([]*layer(nil), o.layers[a.top+1:]...)
+	o.base = &base{info: info, r: o.client.At(info.Commit), res: o.base.res}
+	o.repoint(landedAt)
 	pins := o.detachChanged(foreign)
 	o.mu.Unlock()
 	for _, p := range pins {

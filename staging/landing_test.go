@@ -99,7 +99,7 @@ func TestLandShapes(t *testing.T) {
 			_, err := f.Append([]byte("more"))
 			b.must(err)
 			b.must(f.Close(true))
-		}, func(w tree) { w.mv("/a", "/z"); w["/z"] += "more" }, 1 << 20},
+		}, func(w tree) { w.mv("/a", "/z"); w["/z"] += "more" }, 4},
 		{"rename dir", func(b *bench) { b.mv("/d", "/n") }, func(w tree) { w.mv("/d", "/n") }, 0},
 		{"rename dir into another", func(b *bench) { b.mv("/d", "/e/n") }, func(w tree) { w.mv("/d", "/e/n") }, 0},
 		{"swap dirs", func(b *bench) { b.mv("/d", "/t"); b.mv("/e", "/d"); b.mv("/t", "/e") },

@@ -48,9 +48,7 @@ func journalName(dir string, seq uint64) string {
 // empty says whether the layer changes nothing. Nodes without a change, kept
 // for open files, don't count.
 func (l *layer) empty() bool {
-	empty := true
-	l.root.walk(func(n *node) { empty = empty && !n.changes() })
-	return empty && len(l.conflict) == 0
+	return len(l.conflict) == 0 && !l.root.some((*node).changes)
 }
 
 // changes says whether the node makes a difference to what is below.

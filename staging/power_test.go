@@ -41,7 +41,6 @@ type at struct {
 type power struct {
 	*bench
 	rnd     *rand.Rand
-	disk    *staging.SimDisk
 	tmp     string
 	residue func(string) error
 	names   map[string]*powerFile
@@ -57,9 +56,13 @@ type power struct {
 
 func (b *bench) openOn(d *staging.SimDisk, dir string) {
 	b.t.Helper()
+	b.disk = d
 	b.Faulty = clienttest.NewFaulty(b.dial())
 	o := b.opts
-	o.Client, o.SyncAfter = b.Faulty, time.Hour // the model says when
+	o.Client = b.Faulty
+	if o.SyncAfter == 0 {
+		o.SyncAfter = time.Hour // the test says when
+	}
 	var err error
 	b.stage, err = staging.OpenOn(d, dir, o)
 	b.must(err)
@@ -128,9 +131,8 @@ func (p *power) begin() {
 	}
 	p.dirs["/d"] = true
 	p.opts.LandTimeout = 100 * time.Millisecond
-	p.disk = staging.NewSimDisk(0)
 	p.tmp = memory(p.t)
-	p.bench.openOn(p.disk, filepath.Join(p.tmp, "state"))
+	p.bench.openOn(staging.NewSimDisk(0), filepath.Join(p.tmp, "state"))
 	p.residue = p.o.CopyResidue()
 	p.next()
 	p.durable = 0

@@ -47,9 +47,6 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 		o.client = s.opts.Named(meta.Naming)
 	}
 	o.readOnly = s.opts.ReadOnly != nil && s.opts.ReadOnly(b)
-	if now, err := o.client.Branch(ctx, b); err == nil && now.Output {
-		o.readOnly = true // a pipeline writes it
-	}
 	var start CommitInfo
 	if fresh {
 		if start, err = o.firstBase(ctx); err != nil {
@@ -74,6 +71,12 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 	}
 	if err := o.load(ctx, res, start); err != nil {
 		return nil, errors.Join(err, res.close())
+	}
+	if o.Dirty() {
+		return o, nil // it could be written then, and nobody need be asked: what is staged is there without a pachd
+	}
+	if now, err := o.client.Branch(ctx, b); err == nil && now.Output {
+		o.readOnly = true // a pipeline writes it
 	}
 	return o, nil
 }
@@ -308,7 +311,7 @@ func (o *Overlay) settleFiles(power bool) error {
 			} else {
 				o.half[f] = true
 			}
-			if f.synced == nil || !f.synced.same(f.im) {
+			if n := len(f.synced); n == 0 || !f.synced[n-1].same(f.im) {
 				f.markUnsynced()
 			}
 		})
@@ -344,11 +347,11 @@ func (t *fileTable) fallBack(top *layer) error {
 // a file that never was synced is empty, and not complete.
 func (f *File) fallBack(below func(string) (spot, error)) {
 	f.flushed = false
-	if f.synced == nil && f.isStable && f.stable.local() == 0 && f.stable.lower == 0 {
-		f.synced = &f.stable // it has no bytes that could be lost
+	if len(f.synced) == 0 && f.isStable && f.stable.local() == 0 && f.stable.lower == 0 {
+		f.synced = []image{f.stable} // it has no bytes that could be lost
 	}
-	if f.synced != nil {
-		f.im = *f.synced
+	if n := len(f.synced); n > 0 {
+		f.im = f.synced[n-1]
 		if f.isStable {
 			f.stable = f.im
 		}
@@ -377,7 +380,7 @@ func (o *Overlay) collectContents() error {
 			if n.kind != fileNode {
 				return
 			}
-			for _, im := range []image{n.file.im, n.file.stable} {
+			for _, im := range append([]image{n.file.im, n.file.stable}, n.file.synced...) {
 				for _, p := range im.pieces {
 					if p.c != nil {
 						used[p.c.name] = p.c

@@ -37,6 +37,9 @@ type bench struct {
 	opts               staging.Options
 	stage              *staging.Stage
 	o                  *staging.Overlay
+	disk               *staging.SimDisk // what openOn was given last
+	noCheck            bool
+	wrap               func(pachclient.Client) pachclient.Client // puts something before the stage's server; nil: nothing
 
 	mu      sync.Mutex
 	changed []string // what Changed was called with
@@ -104,7 +107,11 @@ func (b *bench) dial() pachclient.Client {
 // open takes a state directory, with a client of its own.
 func (b *bench) open(dir string) {
 	b.t.Helper()
-	b.Faulty = clienttest.NewFaulty(b.dial())
+	server := b.dial()
+	if b.wrap != nil {
+		server = b.wrap(server)
+	}
+	b.Faulty = clienttest.NewFaulty(server)
 	o := b.opts
 	o.Client = b.named(b.Faulty)
 	o.Changed = func(_ pachclient.Branch, paths []string) {
@@ -119,6 +126,9 @@ func (b *bench) open(dir string) {
 	b.t.Cleanup(func() { stage.Close() })
 	b.o, err = b.stage.Overlay(b.t.Context(), b.branch)
 	b.must(err)
+	if b.noCheck {
+		return
+	}
 	b.must(b.stage.Check())
 	b.noLeftovers()
 }

@@ -3,6 +3,7 @@ package staging
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -29,12 +30,10 @@ func (o *Overlay) seal(message string) (bool, error) {
 // sealable says whether the top layer holds something that can land: files
 // that are still being written for the first time don't count.
 func (o *Overlay) sealable() bool {
-	some := false
-	o.top().root.walk(func(n *node) {
-		some = some || n.kind == whiteout || n.kind == dirNode && n.made ||
+	return o.top().root.some(func(n *node) bool {
+		return n.kind == whiteout || n.kind == dirNode && n.made ||
 			n.kind == fileNode && (n.file.commits() || n.belowDir && n.file.lowerPath == "")
 	})
-	return some
 }
 
 func (o *Overlay) pushOver(l *layer, message string) error {
@@ -112,7 +111,7 @@ func (o *Overlay) carry(f *File, from, to *layer) ([]record, error) {
 			f.lowerPath = p // a directory above it may have moved
 		}
 	}
-	f.moved, f.isStable, f.stable, f.cur, f.staged, f.id = false, false, image{}, nil, false, 0
+	f.moved, f.isStable, f.stable, f.synced, f.cur, f.staged, f.id = false, false, image{}, nil, nil, false, 0
 	f.drop()
 	if f.refs == 0 {
 		f.unpin()
@@ -154,17 +153,17 @@ func (o *Overlay) carryChanges(f *File, p string) []record {
 func (o *Overlay) syncSealed() (bool, error) {
 	var todo []snapshot
 	o.mu.RLock()
-	sealed, top := o.layers[:len(o.layers)-1], o.top()
-	for _, l := range sealed {
+	sealed, top := slices.Clone(o.layers[:len(o.layers)-1]), o.top()
+	o.mu.RUnlock()
+	if len(sealed) == 0 {
+		return false, nil
+	}
+	for _, l := range sealed { // without mu: they only change under the landing token
 		l.root.walk(func(n *node) {
 			if n.kind == fileNode {
 				todo = n.file.snapshot(todo)
 			}
 		})
-	}
-	o.mu.RUnlock()
-	if len(sealed) == 0 {
-		return false, nil
 	}
 	// What was open went up: that must be there before its old place is sealed.
 	err := top.j.sync()

@@ -115,20 +115,11 @@ func (o *Overlay) Status() Status {
 
 // count goes over the layers. A path that several layers speak of counts once.
 func (o *Overlay) count() (c StagedCount) {
-	seen := map[string]bool{}
 	var oldest int64
+	var above []*node
 	for i := len(o.layers) - 1; i >= 0; i-- {
-		o.layers[i].root.walk(func(n *node) {
-			if !n.changes() || n.kind == dirNode && n.lower == n.path() {
-				return
-			}
-			if len(o.layers) > 1 {
-				if p := n.path(); seen[p] {
-					return
-				} else {
-					seen[p] = true
-				}
-			}
+		root := o.layers[i].root
+		root.unsaid(above, func(n *node) {
 			switch n.kind {
 			case whiteout:
 				c.Deleted++
@@ -147,6 +138,7 @@ func (o *Overlay) count() (c StagedCount) {
 			}
 			n.file.mu.Unlock()
 		})
+		above = append(above, root)
 	}
 	if oldest != 0 {
 		t := time.Unix(0, oldest).UTC()
@@ -157,6 +149,29 @@ func (o *Overlay) count() (c StagedCount) {
 
 // mostWriting is how many files a status names as being written.
 const mostWriting = 100
+
+// unsaid calls fn with the nodes below n that say something of a path that none
+// of the layers above speaks of. above are their nodes at the place of n.
+func (n *node) unsaid(above []*node, fn func(*node)) {
+	for name, c := range n.children {
+		var over []*node
+		said := false
+		for _, u := range above {
+			if x := u.children[name]; x != nil {
+				over, said = append(over, x), said || x.says()
+			}
+		}
+		if !said && c.says() {
+			fn(c)
+		}
+		c.unsaid(over, fn)
+	}
+}
+
+// says says whether a user would call the node a change.
+func (n *node) says() bool {
+	return n.changes() && !(n.kind == dirNode && n.lower == n.path())
+}
 
 // writing lists files that no close or sync completed. Called with mu held.
 func (o *Overlay) writing(most int) []string {

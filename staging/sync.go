@@ -72,7 +72,11 @@ func (o *Overlay) syncFiles(todo []snapshot) (err error) {
 	for _, s := range todo {
 		s.f.mu.Lock()
 		if s.f.node != nil && s.f.layer == s.l && s.f.im.same(s.im) {
-			err = errors.Join(err, s.l.j.append(record{Op: opSynced, File: s.f.id}))
+			logged := s.l.j.append(record{Op: opSynced, File: s.f.id})
+			if logged == nil {
+				s.f.vouch()
+			}
+			err = errors.Join(err, logged)
 		}
 		s.f.mu.Unlock()
 	}

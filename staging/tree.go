@@ -224,3 +224,13 @@ func (n *node) walk(fn func(*node)) {
 		c.walk(fn)
 	}
 }
+
+// some says whether fn says so of any node below n. It stops at the first.
+func (n *node) some(fn func(*node) bool) bool {
+	for _, c := range n.children {
+		if fn(c) || c.some(fn) {
+			return true
+		}
+	}
+	return false
+}
