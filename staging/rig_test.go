@@ -25,11 +25,24 @@ import (
 	"pachfs/staging"
 )
 
+// A tester is what the rig needs of a testing.T, or of what stands for one.
+type tester interface {
+	Helper()
+	Cleanup(func())
+	Context() context.Context
+	TempDir() string
+	Error(...any)
+	Errorf(string, ...any)
+	Failed() bool
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // A bench is one branch of an embedded server: a stage on it whose client can
 // be made to fail, and a client of somebody else.
 type bench struct {
 	*clienttest.Faulty // the client of the stage
-	t                  *testing.T
+	t                  tester
 	server             *embedded.Server
 	client             pachclient.Client // somebody else's
 	branch             pachclient.Branch
@@ -59,7 +72,7 @@ func serialBench(t *testing.T, tune ...func(*staging.Options)) *bench {
 	return benchOn(t, embedded.Options{}, tune...)
 }
 
-func benchOn(t *testing.T, so embedded.Options, tune ...func(*staging.Options)) *bench {
+func benchOn(t tester, so embedded.Options, tune ...func(*staging.Options)) *bench {
 	t.Helper()
 	s, err := embedded.Open(t.TempDir(), so)
 	if err != nil {
@@ -541,9 +554,12 @@ func (l *landing) end() pachclient.Commit {
 
 // A gate stops a call at its start until it is opened.
 type gate struct {
-	at, open chan struct{}
-	once     sync.Once
+	at, open     chan struct{}
+	once, opened sync.Once
 }
+
+// release opens the gate; twice is once.
+func (g *gate) release() { g.opened.Do(func() { close(g.open) }) }
 
 // stop puts a gate before the next call of an operation.
 func (b *bench) stop(op string) *gate {

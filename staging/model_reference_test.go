@@ -1,0 +1,311 @@
+package staging_test
+
+import (
+	"bytes"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A reference is what a branch must be: a map of files, and a list of commits.
+type reference struct {
+	files   map[string]*refFile
+	dirs    map[string]string // every directory but the root → the one below that it shows; "": none
+	below   refTree           // what the top layer lies on: the base, or what was frozen last
+	commits []refCommit       // the branch's history, oldest first, from the first that holds files
+	base    int               // the commit below everything
+	pending int               // a commit that was made here and not heard of; 0: none
+	layer   int               // counts the layers; this one takes changes
+	landed  int               // the last layer that has landed
+	named   map[string]name   // what was staged by name, since the base
+}
+
+// A refTree is a tree with its empty directories.
+type refTree struct {
+	files tree
+	dirs  []string
+}
+
+type refCommit struct {
+	id string
+	refTree
+	layer  int      // the last one in it; 0: it is somebody else's
+	theirs []string // what it changes, if it is
+}
+
+// A refFile is shared by its name and its handles.
+type refFile struct {
+	b        []byte // what readers see
+	stable   string // what the next commit takes, if complete
+	complete bool   // it was closed or synced since it came to be
+	clean    bool   // nothing was written since then
+	flushed  bool   // a descriptor was closed since the last write, and is not released
+}
+
+// A name was given, taken or written through in a layer.
+type name struct {
+	layer int
+	moved bool
+}
+
+func committedFile(content string) *refFile {
+	return &refFile{b: []byte(content), stable: content, complete: true, clean: true}
+}
+
+func newReference(id string, files tree) *reference {
+	r := &reference{files: map[string]*refFile{}, dirs: map[string]string{}, named: map[string]name{}, layer: 1}
+	t := refTree{files, dirsOf(files)}
+	r.commits = []refCommit{{id: id, refTree: t}}
+	r.startFrom(t)
+	return r
+}
+
+// dirsOf lists the directories that files need.
+func dirsOf(files tree, more ...string) []string {
+	set := map[string]bool{}
+	for p := range files {
+		for d := path.Dir(p); d != "/"; d = path.Dir(d) {
+			set[d] = true
+		}
+	}
+	for _, d := range more {
+		set[d] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// startFrom shows a tree with nothing staged on it.
+func (r *reference) startFrom(t refTree) {
+	r.below = refTree{maps.Clone(t.files), t.dirs}
+	clear(r.files)
+	clear(r.dirs)
+	clear(r.named)
+	for p, content := range t.files {
+		r.files[p] = committedFile(content)
+	}
+	for _, d := range t.dirs {
+		r.dirs[d] = d
+	}
+}
+
+func (r *reference) shown() tree {
+	out := tree{}
+	for d := range r.dirs {
+		out[d+"/"] = ""
+	}
+	for p, f := range r.files {
+		out[p] = string(f.b)
+	}
+	return out
+}
+
+func (r *reference) exists(p string) bool { return r.isDir(p) || r.files[p] != nil }
+
+func (r *reference) isDir(p string) bool {
+	_, ok := r.dirs[p]
+	return ok || p == "/"
+}
+
+func (r *reference) isEmpty(dir string) bool {
+	for p := range r.dirs {
+		if path.Dir(p) == dir {
+			return false
+		}
+	}
+	for p := range r.files {
+		if path.Dir(p) == dir {
+			return false
+		}
+	}
+	return true
+}
+
+// pathOf is where a file stands; "" when its name is gone.
+func (r *reference) pathOf(f *refFile) string {
+	for p, other := range r.files {
+		if other == f {
+			return p
+		}
+	}
+	return ""
+}
+
+func (r *reference) touch(moved bool, paths ...string) {
+	for _, p := range paths {
+		r.named[p] = name{r.layer, moved || r.named[p].moved}
+	}
+}
+
+// half says whether readers see other bytes than a commit would take.
+func (f *refFile) half() bool { return !f.complete || f.stable != string(f.b) }
+
+// settle is a close or a sync: the next commit takes the file as it is.
+func (f *refFile) settle() {
+	f.stable, f.complete, f.clean, f.flushed = string(f.b), true, true, false
+}
+
+func (f *refFile) wrote() { f.clean, f.flushed = false, false }
+
+func (f *refFile) truncate(n int64) {
+	if size := int64(len(f.b)); n != size {
+		f.b = append(f.b[:min(n, size):min(n, size)], make([]byte, max(0, n-size))...)
+		f.wrote()
+	}
+}
+
+func (f *refFile) write(b []byte, off int64) {
+	f.b = append(f.b, make([]byte, max(0, off+int64(len(b))-int64(len(f.b))))...)
+	copy(f.b[off:], b)
+	f.wrote()
+}
+
+// standing gives what the next commit takes at a path where a file is that was
+// never complete: the file that stands there in the tree below.
+func (r *reference) standing(p string) (string, bool) {
+	dir := path.Dir(p)
+	if dir != "/" {
+		if dir = r.dirs[dir]; dir == "" {
+			return "", false
+		}
+	}
+	content, ok := r.below.files[path.Join(dir, path.Base(p))]
+	return content, ok
+}
+
+// takes is what a commit of now holds of everything that is here (promise 3).
+func (r *reference) takes() tree {
+	out := tree{}
+	for p, f := range r.files {
+		if f.complete {
+			out[p] = f.stable
+		} else if content, ok := r.standing(p); ok {
+			out[p] = content
+		}
+	}
+	return out
+}
+
+// seal freezes what a commit takes.
+func (r *reference) seal() {
+	r.below = refTree{r.takes(), slices.Sorted(maps.Keys(r.dirs))}
+	r.layer++
+	for d := range r.dirs {
+		r.dirs[d] = d
+	}
+	for p, f := range r.files {
+		if f.flushed = false; !f.clean || !f.complete {
+			r.touch(false, p)
+		}
+	}
+}
+
+// kill ends all handles: what none of them had closed stays half.
+func (r *reference) kill() {
+	for _, f := range r.files {
+		if f.flushed && !f.clean {
+			f.settle()
+		}
+		f.flushed = false
+	}
+}
+
+// overlay gives the tree of a commit that brings ours, what the branch's head
+// has elsewhere.
+func overlay(head, ours, base tree) tree {
+	out := maps.Clone(head)
+	for _, p := range differing(ours, base) {
+		if content, ok := ours[p]; ok {
+			out[p] = content
+		} else {
+			delete(out, p)
+		}
+	}
+	return out
+}
+
+// differing lists the paths at which two trees are not the same.
+func differing(a, b tree) []string {
+	var out []string
+	for p := range a {
+		if !same(a, b, p) {
+			out = append(out, p)
+		}
+	}
+	for p := range b {
+		if _, ok := a[p]; !ok {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (r *reference) head() refCommit { return r.commits[len(r.commits)-1] }
+
+// rebase moves the base, and shows what others changed on the way.
+func (r *reference) rebase(to int) {
+	for ; r.base < to; r.base++ {
+		c := r.commits[r.base+1]
+		if c.layer > r.landed {
+			r.landed = c.layer
+		}
+		for _, p := range c.theirs {
+			if !same(r.below.files, r.commits[to].files, p) { // else ours was laid over it
+				r.show(p, r.commits[to].files)
+			}
+		}
+	}
+	if r.pending <= r.base {
+		r.pending = 0
+	}
+	maps.DeleteFunc(r.named, func(_ string, n name) bool { return n.layer <= r.landed })
+}
+
+func same(a, b tree, p string) bool {
+	x, inA := a[p]
+	y, inB := b[p]
+	return x == y && inA == inB
+}
+
+// show makes the path what a commit says, below and on top. Handles go on
+// reading what was there.
+func (r *reference) show(p string, from tree) {
+	content, ok := from[p]
+	if !ok {
+		delete(r.files, p)
+		delete(r.below.files, p)
+		return
+	}
+	if f := r.files[p]; f == nil || !bytes.Equal(f.b, []byte(content)) || f.half() {
+		r.files[p] = committedFile(content)
+	}
+	r.below.files[p] = content
+}
+
+// staged lists the paths that a commit of now would change.
+func (r *reference) staged() []string { return differing(r.takes(), r.commits[r.base].files) }
+
+func overlaps(a, b string) bool {
+	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
+}
+
+// untouched says whether nothing that was done here has to do with a path.
+func (r *reference) untouched(p string) bool {
+	for q := range r.named {
+		if overlaps(p, q) {
+			return false
+		}
+	}
+	return true
+}
+
+// alone says whether giving up a path gives up nothing else.
+func (r *reference) alone(p string) bool {
+	for q, n := range r.named {
+		if overlaps(p, q) && (q != p || n.moved) {
+			return false
+		}
+	}
+	return !r.isDir(p) && r.isDir(path.Dir(p))
+}
