@@ -46,6 +46,31 @@ func TestUnclosedNewFileMoves(t *testing.T) {
 	b.holds(tree{"/old": "half!"})
 }
 
+// A new file that is renamed before its close is in no commit either: neither
+// empty at a new name, nor in place of a committed file. It survives a kill.
+func TestRenamedBeforeItsClose(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/old": "old", "/old2": "old"}))
+	f := b.create("/tmp")
+	b.put(f, "half", 0)
+	b.mv("/tmp", "/old")
+	b.put(b.create("/a"), "half", 0)
+	b.mv("/a", "/new")
+	b.create("/empty")
+	b.mv("/empty", "/old2")
+	b.landsNothingYet()
+	b.write("/x", "x")
+	b.landsPart()
+	b.same("head", b.committed(), tree{"/old": "old", "/old2": "old", "/x": "x"})
+	b.kill()
+	b.same("mount", b.mounted(), tree{"/old": "half", "/old2": "", "/new": "half", "/x": "x"})
+	for _, p := range []string{"/old", "/old2", "/new"} {
+		b.complete(p)
+	}
+	b.lands()
+	b.holds(tree{"/old": "half", "/old2": "", "/new": "half", "/x": "x"})
+}
+
 // fsync counts as closed.
 func TestFsyncCountsAsClosed(t *testing.T) {
 	b := newBench(t)
