@@ -75,8 +75,8 @@ func (g *trigger) look() {
 		m.t.Fatal("a commit that changes nothing")
 	}
 	m.same("the commit", m.treeOf(pachclient.Commit{Branch: m.branch, ID: ids[n]}), want)
-	dirs := append(slices.Clone(r.below.dirs), r.head().dirs...)
-	r.commits = append(r.commits, refCommit{id: ids[n], refTree: refTree{want, dirsOf(want, dirs...)}, layer: r.layer - 1})
+	t := refTree{want, dirsOf(want, r.below.dirs...)}
+	r.commits = append(r.commits, refCommit{id: ids[n], refTree: t, layer: r.layer - 1})
 	g.made, r.pending = n, n
 }
 

@@ -128,12 +128,12 @@ func (m *model) conflictAny() {
 func (m *model) collide(paths []string) {
 	files, deletes := tree{}, []string(nil)
 	ours := m.ref.takes()
-	for _, p := range paths {
+	for i, p := range paths {
 		_, there := m.ref.head().files[p]
 		_, here := ours[p]
-		if there && here && m.hasNeighbour(p) && m.number("delete", 3) == 2 {
+		if i == 0 && there && here && m.hasNeighbour(p) && m.number("delete", 3) == 2 { // its neighbour stays
 			deletes = append(deletes, p)
-			break // its neighbour stays
+			continue
 		}
 		m.others++
 		files[p] = fmt.Sprintf("the %dth foreign commit", m.others)

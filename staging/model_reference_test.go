@@ -281,6 +281,10 @@ func (r *reference) show(p string, from tree) {
 		r.files[p] = committedFile(content)
 	}
 	r.below.files[p] = content
+	for d := path.Dir(p); !r.isDir(d); d = path.Dir(d) {
+		r.dirs[d] = d
+		r.below.dirs = append(r.below.dirs, d)
+	}
 }
 
 // staged lists the paths that a commit of now would change.

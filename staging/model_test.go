@@ -66,7 +66,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 	}
-	set("steps", "200")
+	set("steps", "100")
 	set("checks", "10")
 	set("nofailfile", "true")
 	total, tried := 0, map[string]int{}
