@@ -143,6 +143,9 @@ func (o *Overlay) carryChanges(f *File, p string) []record {
 		}
 		rs = append(rs, x)
 	}
+	if f.flushed {
+		rs = append(rs, record{Op: opFlushed, File: f.id})
+	}
 	f.unsynced = false
 	f.markUnsynced()
 	return rs

@@ -200,3 +200,24 @@ func TestClosedInTheInstantOfAKill(t *testing.T) {
 	b.same("head", b.committed(), tree{"/closed": "whole"})
 	b.reads("/forked", "HA")
 }
+
+// The same with a commit between the close and its release: it goes on with the
+// file, and the close counts.
+func TestClosedBeforeACommitAndAKill(t *testing.T) {
+	b := newBench(t)
+	f := b.create("/closed")
+	b.put(f, "whole", 0)
+	b.must(f.Flushed())
+	g := b.create("/again")
+	b.put(g, "whole", 0)
+	b.must(g.Flushed())
+	b.write("/other", "x")
+	b.landsPart()
+	b.must(g.Flushed())
+	b.kill()
+	if w := b.o.Status().Writing; len(w) > 0 {
+		t.Fatalf("the status names %v", w)
+	}
+	b.lands()
+	b.holds(tree{"/closed": "whole", "/again": "whole", "/other": "x"})
+}
