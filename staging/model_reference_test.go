@@ -194,7 +194,7 @@ func (r *reference) seal() {
 		r.dirs[d] = d
 	}
 	for p, f := range r.files {
-		if f.flushed = false; !f.clean || !f.complete {
+		if !f.clean || !f.complete {
 			r.touch(false, p)
 		}
 	}
