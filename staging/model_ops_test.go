@@ -20,8 +20,8 @@ type modelHandle struct {
 // modelOps is what can happen, and how often; the last list waits for a landing
 // that is under way.
 func modelOps() (always, idle []modelOp) {
-	always = weighted([]modelOp{{10, (*model).createAny}, {14, (*model).changeAny}, {6, (*model).openAny}, {15, (*model).handleAny},
-		{20, (*model).renameAny}, {8, (*model).removeAny}, {2, (*model).removeTree}, {7, (*model).mkdirAny}})
+	always = weighted([]modelOp{{10, (*model).createAny}, {14, (*model).changeAny}, {6, (*model).openAny},
+		{20, (*model).renameAny}, {8, (*model).removeAny}, {2, (*model).removeTree}, {7, (*model).mkdirAny}, {15, (*model).handleAny}})
 	return always, weighted([]modelOp{{3, (*model).commit}, {3, (*model).commitAndGoOn}, {1, (*model).commitFails}, {1, (*model).commitUnheard},
 		{2, (*model).foreignAny}, {3, (*model).conflictAny}, {2, (*model).killAny}, {2, (*model).killInCommit},
 		{1, (*model).unmount}, {2, (*model).closeAll}})

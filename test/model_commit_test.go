@@ -11,11 +11,11 @@ import (
 	"pachfs/test/harness"
 )
 
-// settle completes what was never complete: whether it waits is for the model
-// of staging to tell.
-func (m *model) settle() {
-	for p := range local(m.t, m.dir) {
-		if was, half := m.half[m.inode(p)]; half && was == nil {
+// settle completes what was never complete, or everything that no handle is
+// open on: where the first waits is for the model of staging to tell.
+func (m *model) settle(all bool) {
+	for _, p := range slices.Sorted(maps.Keys(local(m.t, m.dir))) {
+		if was, half := m.half[m.inode(p)]; half && (all || was == nil) {
 			m.rt.Logf("  open and close %s", p)
 			if _, ok := m.openBoth(p, os.O_RDWR, true); ok {
 				m.closeHandle(len(m.handles) - 1)
@@ -39,7 +39,7 @@ func (m *model) takes() map[string]string {
 
 func (m *model) commit() {
 	m.did("commit")
-	m.settle()
+	m.settle(false)
 	want := m.takes()
 	if r := touch(m.t, m.m.Path(m.ref, ".commit")); r.Code != 0 {
 		m.rt.Fatalf("touch .commit: %v\n%s", r, read(m.t, m.m.Path(m.ref, ".status")))
@@ -96,7 +96,6 @@ func (m *model) shows(p, content string) {
 // conflict is a commit by somebody else on a file that was changed here: the
 // trigger says EBUSY and names it; then it is resolved.
 func (m *model) conflict() {
-	m.settle()
 	m.commit()
 	files := slices.Sorted(maps.Keys(m.landed))
 	files = slices.DeleteFunc(files, func(p string) bool { // changed again since, by a handle that is still open
@@ -149,7 +148,7 @@ func (m *model) kill() {
 func (m *model) remount() {
 	m.did("remount")
 	m.closeAll()
-	m.settle()
+	m.settle(true)
 	want := m.takes()
 	m.m.Stop(m.t, 0)
 	m.landedAs(want)

@@ -14,9 +14,9 @@ func (m *model) step() {
 		do     func(*model)
 	}
 	var ops []func(*model)
-	for _, o := range []op{{12, (*model).create}, {12, (*model).rewrite}, {6, (*model).open}, {16, (*model).useHandle}, {16, (*model).rename},
+	for _, o := range []op{{12, (*model).create}, {12, (*model).rewrite}, {6, (*model).open}, {16, (*model).rename},
 		{10, (*model).remove}, {2, (*model).removeTree}, {8, (*model).mkdir}, {5, (*model).truncate}, {4, (*model).stat},
-		{5, (*model).commit}, {2, (*model).foreign}, {2, (*model).conflict}, {1, (*model).kill}, {1, (*model).remount}} {
+		{5, (*model).commit}, {2, (*model).foreign}, {2, (*model).conflict}, {2, (*model).kill}, {1, (*model).remount}, {16, (*model).useHandle}} {
 		ops = append(ops, slices.Repeat([]func(*model){o.do}, o.weight)...)
 	}
 	drawn(m, "op", ops)(m)

@@ -72,6 +72,8 @@ func TestModel(t *testing.T) {
 			m.tried = tried
 			defer func() { total, mount = total+m.steps, m.m; m.closeAll() }()
 			rt.Repeat(map[string]func(*rapid.T){"": func(*rapid.T) { m.compare() }, "step": func(*rapid.T) { m.step() }})
+			m.closeAll()
+			m.settle(true)
 			m.commit()
 			m.compare()
 		})
