@@ -5,7 +5,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 )
 
 // A reference is what a branch must be: a map of files, and a list of commits.
@@ -21,26 +20,11 @@ type reference struct {
 	named   map[string]name   // what was staged by name, since the base
 }
 
-// A refTree is a tree with its empty directories.
-type refTree struct {
-	files tree
-	dirs  []string
-}
-
 type refCommit struct {
 	id string
 	refTree
 	layer  int      // the last one in it; 0: it is somebody else's
 	theirs []string // what it changes, if it is
-}
-
-// A refFile is shared by its name and its handles.
-type refFile struct {
-	b        []byte // what readers see
-	stable   string // what the next commit takes, if complete
-	complete bool   // it was closed or synced since it came to be
-	clean    bool   // nothing was written since then
-	flushed  bool   // a descriptor was closed since the last write, and is not released
 }
 
 // A name was given, taken or written through in a layer.
@@ -49,30 +33,12 @@ type name struct {
 	moved bool
 }
 
-func committedFile(content string) *refFile {
-	return &refFile{b: []byte(content), stable: content, complete: true, clean: true}
-}
-
 func newReference(id string, files tree) *reference {
 	r := &reference{files: map[string]*refFile{}, dirs: map[string]string{}, named: map[string]name{}, layer: 1}
 	t := refTree{files, dirsOf(files)}
 	r.commits = []refCommit{{id: id, refTree: t}}
 	r.startFrom(t)
 	return r
-}
-
-// dirsOf lists the directories that files need.
-func dirsOf(files tree, more ...string) []string {
-	set := map[string]bool{}
-	for p := range files {
-		for d := path.Dir(p); d != "/"; d = path.Dir(d) {
-			set[d] = true
-		}
-	}
-	for _, d := range more {
-		set[d] = true
-	}
-	return slices.Sorted(maps.Keys(set))
 }
 
 // startFrom shows a tree with nothing staged on it.
@@ -137,29 +103,6 @@ func (r *reference) touch(moved bool, paths ...string) {
 	}
 }
 
-// half says whether readers see other bytes than a commit would take.
-func (f *refFile) half() bool { return !f.complete || f.stable != string(f.b) }
-
-// settle is a close or a sync: the next commit takes the file as it is.
-func (f *refFile) settle() {
-	f.stable, f.complete, f.clean, f.flushed = string(f.b), true, true, false
-}
-
-func (f *refFile) wrote() { f.clean, f.flushed = false, false }
-
-func (f *refFile) truncate(n int64) {
-	if size := int64(len(f.b)); n != size {
-		f.b = append(f.b[:min(n, size):min(n, size)], make([]byte, max(0, n-size))...)
-		f.wrote()
-	}
-}
-
-func (f *refFile) write(b []byte, off int64) {
-	f.b = append(f.b, make([]byte, max(0, off+int64(len(b))-int64(len(f.b))))...)
-	copy(f.b[off:], b)
-	f.wrote()
-}
-
 // standing gives what the next commit takes at a path where a file is that was
 // never complete: the file that stands there in the tree below.
 func (r *reference) standing(p string) (string, bool) {
@@ -210,37 +153,6 @@ func (r *reference) kill() {
 	}
 }
 
-// overlay gives the tree of a commit that brings ours, what the branch's head
-// has elsewhere.
-func overlay(head, ours, base tree) tree {
-	out := maps.Clone(head)
-	for _, p := range differing(ours, base) {
-		if content, ok := ours[p]; ok {
-			out[p] = content
-		} else {
-			delete(out, p)
-		}
-	}
-	return out
-}
-
-// differing lists the paths at which two trees are not the same.
-func differing(a, b tree) []string {
-	var out []string
-	for p := range a {
-		if !same(a, b, p) {
-			out = append(out, p)
-		}
-	}
-	for p := range b {
-		if _, ok := a[p]; !ok {
-			out = append(out, p)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
 func (r *reference) head() refCommit { return r.commits[len(r.commits)-1] }
 
 // rebase moves the base, and shows what others changed on the way.
@@ -260,12 +172,6 @@ func (r *reference) rebase(to int) {
 		r.pending = 0
 	}
 	maps.DeleteFunc(r.named, func(_ string, n name) bool { return n.layer <= r.landed })
-}
-
-func same(a, b tree, p string) bool {
-	x, inA := a[p]
-	y, inB := b[p]
-	return x == y && inA == inB
 }
 
 // show makes the path what a commit says, below and on top. Handles go on
@@ -289,10 +195,6 @@ func (r *reference) show(p string, from tree) {
 
 // staged lists the paths that a commit of now would change.
 func (r *reference) staged() []string { return differing(r.takes(), r.commits[r.base].files) }
-
-func overlaps(a, b string) bool {
-	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
-}
 
 // untouched says whether nothing that was done here has to do with a path.
 func (r *reference) untouched(p string) bool {
