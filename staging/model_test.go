@@ -17,7 +17,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("seed", 0, "of the random tests; 0: another one each time")
-	modelSteps = flag.Int("steps", 10_000, "of the model test, at least; -short does 300")
+	modelSteps = flag.Int("steps", modelDefault, "of the model test, at least; -short does 300")
 )
 
 // A model is a branch beside a reference that says what it must show and land.
