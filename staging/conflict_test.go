@@ -193,6 +193,21 @@ func TestBrokenCommitOfOthersStays(t *testing.T) {
 	b.holds(tree{"/x": "x", "/mine": "mine"})
 }
 
+// A new file that was renamed came from nowhere: theirs counts at its name, or
+// passes by it.
+func TestTheirsBesideARenamedNewFile(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/old": "old", "/k": "k"}))
+	b.write("/tmp", "mine")
+	b.mv("/tmp", "/old")
+	b.write("/tmp", "mine")
+	b.mv("/tmp", "/new")
+	b.foreign(tree{"/old": "theirs"})
+	_, err := b.o.CommitBy(t.Context(), "", staging.Theirs)
+	b.must(err)
+	b.holds(tree{"/old": "theirs", "/k": "k", "/new": "mine"})
+}
+
 // Two stages on one branch: the second one to land a path is told so.
 func TestTwoStages(t *testing.T) {
 	b := newBench(t)

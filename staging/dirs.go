@@ -65,7 +65,7 @@ func (l *layer) moves() []move {
 func (l *layer) movedFiles() []move {
 	var out []move
 	l.root.walk(func(n *node) {
-		if n.kind == fileNode && n.file.moved {
+		if n.kind == fileNode && n.file.moved && n.file.lowerPath != "" { // a new one came from nowhere
 			out = append(out, move{n.file.lowerPath, n.path()})
 		}
 	})

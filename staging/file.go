@@ -132,7 +132,16 @@ func (f *File) changed() bool {
 func (f *File) commits() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.isStable && (f.moved || f.lowerPath == "" || !f.stable.whole(f.lowerSize)) || !f.isStable && f.moved
+	return f.taken()
+}
+
+// taken is commits with f.mu held. Of a file that was never complete a commit
+// takes the file below, where it was moved to; a new one has none.
+func (f *File) taken() bool {
+	if f.isStable {
+		return f.moved || f.lowerPath == "" || !f.stable.whole(f.lowerSize)
+	}
+	return f.moved && f.lowerPath != ""
 }
 
 // Size gives the length in bytes.

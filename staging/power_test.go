@@ -110,12 +110,12 @@ func TestPower(t *testing.T) {
 
 // memory gives a directory for what bbolt and the lock keep on a real disk,
 // where a sync costs nothing.
-func memory(t *testing.T) string {
+func memory(t tester) string {
 	base := "/dev/shm"
 	if _, err := os.Stat(base); err != nil {
 		base = ""
 	}
-	dir, err := os.MkdirTemp(base, "pachfs-power-")
+	dir, err := os.MkdirTemp(base, "pachfs-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,4 +422,11 @@ func (s shot) matches(got tree, landing bool) string {
 		}
 	}
 	return ""
+}
+
+func pick[T any](rnd *rand.Rand, s []T) (v T) {
+	if len(s) > 0 {
+		v = s[rnd.IntN(len(s))]
+	}
+	return v
 }

@@ -268,7 +268,7 @@ func (o *Overlay) carried(seq uint64) (bool, error) {
 	found := false
 	_, err = replay(f, func(r record) error {
 		switch r.Op {
-		case opOpen, opAdopt, opExtent:
+		case opOpen, opAdopt, opExtent, opFlushed:
 			return nil
 		case opCarried:
 			found = true

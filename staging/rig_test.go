@@ -26,11 +26,24 @@ import (
 	"pachfs/staging"
 )
 
+// A tester is what the rig needs of a testing.T, or of what stands for one.
+type tester interface {
+	Helper()
+	Cleanup(func())
+	Context() context.Context
+	TempDir() string
+	Error(...any)
+	Errorf(string, ...any)
+	Failed() bool
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // A bench is one branch of an embedded server: a stage on it whose client can
 // be made to fail, and a client of somebody else.
 type bench struct {
 	*clienttest.Faulty // the client of the stage
-	t                  *testing.T
+	t                  tester
 	server             *embedded.Server
 	client             pachclient.Client // somebody else's
 	branch             pachclient.Branch
@@ -63,7 +76,7 @@ func serialBench(t *testing.T, tune ...func(*staging.Options)) *bench {
 	return benchOn(t, embedded.Options{}, tune...)
 }
 
-func benchOn(t *testing.T, so embedded.Options, tune ...func(*staging.Options)) *bench {
+func benchOn(t tester, so embedded.Options, tune ...func(*staging.Options)) *bench {
 	t.Helper()
 	s, err := embedded.Open(t.TempDir(), so)
 	if err != nil {
@@ -542,55 +555,6 @@ func (b *bench) told() []string {
 	b.changed = nil
 	slices.Sort(out)
 	return out
-}
-
-// A landing is a Commit under way.
-type landing struct {
-	b    *bench
-	done chan struct{}
-	c    pachclient.Commit
-	err  error
-}
-
-func (b *bench) begin(message string) *landing {
-	l := &landing{b: b, done: make(chan struct{})}
-	go func() {
-		defer close(l.done)
-		l.c, l.err = b.o.Commit(context.Background(), message)
-	}()
-	return l
-}
-
-func (l *landing) end() pachclient.Commit {
-	l.b.t.Helper()
-	<-l.done
-	l.b.must(l.err)
-	return l.c
-}
-
-// A gate stops a call at its start until it is opened.
-type gate struct {
-	at, open chan struct{}
-	once     sync.Once
-}
-
-// stop puts a gate before the next call of an operation.
-func (b *bench) stop(op string) *gate {
-	g := &gate{at: make(chan struct{}), open: make(chan struct{})}
-	b.OnCall(op, func() {
-		first := false
-		g.once.Do(func() { first = true; close(g.at) })
-		if first {
-			<-g.open
-		}
-	})
-	return g
-}
-
-// first has fn called at the first call of an operation.
-func (b *bench) first(op string, fn func()) {
-	var once sync.Once
-	b.OnCall(op, func() { once.Do(fn) })
 }
 
 // cp copies the state directory as it is on the disk.

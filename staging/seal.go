@@ -83,8 +83,8 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 // upper layer's journal. Called with mu and f.mu held.
 func (o *Overlay) carry(f *File, from, to *layer) ([]record, error) {
 	n, p := f.node, f.node.path()
-	stays := f.staged && (f.isStable && (f.moved || f.lowerPath == "" || !f.stable.whole(f.lowerSize)) || !f.isStable && f.moved)
-	changes := f.staged && !(f.isStable && f.stable.same(f.im)) && !(!f.isStable && f.moved && f.im.whole(f.lowerSize))
+	stays := f.staged && f.taken()
+	changes := f.staged && !(f.isStable && f.stable.same(f.im)) && !(!f.isStable && stays && f.im.whole(f.lowerSize))
 	up := &node{name: n.name, kind: fileNode, file: f}
 	below, belowDir := n.below, n.belowDir
 	if stays {
@@ -142,6 +142,9 @@ func (o *Overlay) carryChanges(f *File, p string) []record {
 			pc.c.freeze()
 		}
 		rs = append(rs, x)
+	}
+	if f.flushed {
+		rs = append(rs, record{Op: opFlushed, File: f.id})
 	}
 	f.unsynced = false
 	f.markUnsynced()

@@ -2,6 +2,7 @@ package staging_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -40,7 +41,7 @@ func TestSyncAfter(t *testing.T) {
 				defer x.stage.Close()
 				return x.mounted()
 			}
-			for ; !same(left(), want); tries++ {
+			for ; !maps.Equal(left(), want); tries++ {
 				if d := time.Since(start); d > 10*after {
 					b.same("without power "+d.String()+" after", left(), want)
 				}
@@ -49,15 +50,6 @@ func TestSyncAfter(t *testing.T) {
 			t.Logf("on disk after %v (promised: %v, looked %d times)", time.Since(start).Round(time.Millisecond), after, tries+1)
 		})
 	}
-}
-
-func same(a, b tree) bool {
-	for p, s := range a {
-		if t, ok := b[p]; !ok || s != t {
-			return false
-		}
-	}
-	return len(a) == len(b)
 }
 
 // Without it they are not: what TestSyncAfter looks at can be lost.

@@ -46,6 +46,31 @@ func TestUnclosedNewFileMoves(t *testing.T) {
 	b.holds(tree{"/old": "half!"})
 }
 
+// A new file that is renamed before its close is in no commit either: neither
+// empty at a new name, nor in place of a committed file. It survives a kill.
+func TestRenamedBeforeItsClose(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/old": "old", "/old2": "old"}))
+	f := b.create("/tmp")
+	b.put(f, "half", 0)
+	b.mv("/tmp", "/old")
+	b.put(b.create("/a"), "half", 0)
+	b.mv("/a", "/new")
+	b.create("/empty")
+	b.mv("/empty", "/old2")
+	b.landsNothingYet()
+	b.write("/x", "x")
+	b.landsPart()
+	b.same("head", b.committed(), tree{"/old": "old", "/old2": "old", "/x": "x"})
+	b.kill()
+	b.same("mount", b.mounted(), tree{"/old": "half", "/old2": "", "/new": "half", "/x": "x"})
+	for _, p := range []string{"/old", "/old2", "/new"} {
+		b.complete(p)
+	}
+	b.lands()
+	b.holds(tree{"/old": "half", "/old2": "", "/new": "half", "/x": "x"})
+}
+
 // fsync counts as closed.
 func TestFsyncCountsAsClosed(t *testing.T) {
 	b := newBench(t)
@@ -174,4 +199,25 @@ func TestClosedInTheInstantOfAKill(t *testing.T) {
 	b.landsPart()
 	b.same("head", b.committed(), tree{"/closed": "whole"})
 	b.reads("/forked", "HA")
+}
+
+// The same with a commit between the close and its release: it goes on with the
+// file, and the close counts.
+func TestClosedBeforeACommitAndAKill(t *testing.T) {
+	b := newBench(t)
+	f := b.create("/closed")
+	b.put(f, "whole", 0)
+	b.must(f.Flushed())
+	g := b.create("/again")
+	b.put(g, "whole", 0)
+	b.must(g.Flushed())
+	b.write("/other", "x")
+	b.landsPart()
+	b.must(g.Flushed())
+	b.kill()
+	if w := b.o.Status().Writing; len(w) > 0 {
+		t.Fatalf("the status names %v", w)
+	}
+	b.lands()
+	b.holds(tree{"/closed": "whole", "/again": "whole", "/other": "x"})
 }
