@@ -320,17 +320,22 @@ func (a *attempt) upload() error {
 			return err
 		}
 	}
-	progress := func(n int64) { a.w.kick(); a.o.addUploaded(n) }
+	progress := func(n int64) { a.w.kick(); a.o.addUploaded(n); At("uploading") }
+	At("upload")
 	set, err := a.o.client.Upload(a.w.ctx, a.delta.changes(a.o.Base().Commit, progress))
 	if err != nil {
 		return err
 	}
+	At("set")
 	a.w.kick()
 	if a.want, err = readWant(a.w.ctx, a.o.client, set, a.delta); err != nil {
 		return err
 	}
+	At("hashes")
 	a.set = set
-	return a.note(record{Op: opUploaded, Text: string(set)})
+	err = a.note(record{Op: opUploaded, Text: string(set)})
+	At("uploaded")
+	return err
 }
 
 // send is steps 3 to 7, from the check of the head to the end.
@@ -339,14 +344,17 @@ func (a *attempt) send() (pachclient.Commit, error) {
 	if err != nil || done {
 		return pachclient.Commit{}, err
 	}
+	At("checked")
 	deadline := time.Now().Add(a.o.opts.LandTimeout)
 	err = a.note(record{Op: opLanding, To: a.head.Commit.ID, Text: string(a.set), Time: deadline.UnixNano()})
 	if err != nil {
 		return pachclient.Commit{}, err
 	}
+	At("landing")
 	ctx, cancel := context.WithDeadline(a.w.ctx, deadline)
 	err = a.o.client.Land(ctx, a.o.branch, a.set, slices.Concat(a.delta.deletes, a.cleared))
 	cancel()
+	At("answered")
 	if err != nil && !passing(err) && !errors.Is(err, context.Canceled) {
 		return pachclient.Commit{}, a.refused(err)
 	}

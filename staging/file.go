@@ -257,6 +257,7 @@ func (f *File) write(p []byte, off int64) (int, error) {
 	if _, err := c.f.WriteAt(p, off); err != nil {
 		return 0, err
 	}
+	At("written")
 	im, news := f.im.with(off, end, c)
 	now := time.Now().UnixNano()
 	if (news || f.flushed) && f.node != nil { // what was flushed is no more what it was
@@ -338,6 +339,7 @@ func (f *File) Flushed() error {
 		if err := f.layer.j.append(record{Op: opFlushed, File: f.id}); err != nil {
 			return err
 		}
+		At("flushed")
 	}
 	f.flushed = true
 	return nil
@@ -400,6 +402,7 @@ func (f *File) trySync(patient bool) (done bool, err error) {
 		f.mu.Unlock()
 	}
 	err = errors.Join(syncContents(cs), f.o.syncContentDirs(cs))
+	At("contents")
 	if !patient {
 		f.mu.Lock()
 	}
@@ -415,6 +418,7 @@ func (f *File) trySync(patient bool) (done bool, err error) {
 		f.markUnsynced()
 		return false, err
 	}
+	At("synced")
 	for _, c := range retired {
 		c.disown()
 	}
@@ -455,6 +459,7 @@ func (f *File) settle(ops ...op) error {
 	if err := f.layer.j.append(rs...); err != nil {
 		return err
 	}
+	At("settled")
 	f.stable, f.isStable, f.flushed = f.im, true, false
 	return f.merge()
 }

@@ -135,6 +135,7 @@ func (j *journal) append(rs ...record) error {
 		binary.LittleEndian.PutUint32(j.buf[at:], uint32(len(body)))
 		binary.LittleEndian.PutUint32(j.buf[at+4:], crc32.Checksum(body, castagnoli))
 	}
+	At("append")
 	_, err := j.f.WriteAt(j.buf, j.end)
 	if full(err) && j.lend != nil && j.lend() {
 		_, err = j.f.WriteAt(j.buf, j.end)
@@ -143,6 +144,7 @@ func (j *journal) append(rs ...record) error {
 		return errors.Join(fmt.Errorf("journal: %w", err), j.f.Truncate(j.end))
 	}
 	j.end += int64(len(j.buf))
+	At("appended")
 	return nil
 }
 
@@ -158,6 +160,7 @@ func (j *journal) sync() error {
 	if err := j.f.Sync(); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	At("journaled")
 	j.mu.Lock()
 	j.synced = max(j.synced, end)
 	j.mu.Unlock()

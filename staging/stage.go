@@ -282,8 +282,10 @@ func (s *Stage) Close() error {
 		staged = staged || o.Dirty()
 		errs = append(errs, o.syncClosed(), o.close())
 	}
-	errs = append(errs, s.room.close(staged))
-	return errors.Join(append(errs, s.lock.Close())...)
+	At("overlays")
+	errs = append(errs, s.room.close(staged), s.lock.Close())
+	At("stage-ended")
+	return errors.Join(errs...)
 }
 
 // OnConflict is the policy of a commit that names none.

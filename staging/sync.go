@@ -69,6 +69,7 @@ func (o *Overlay) syncFiles(todo []snapshot) (err error) {
 	if err != nil {
 		return err
 	}
+	At("contents")
 	for _, s := range todo {
 		s.f.mu.Lock()
 		if s.f.node != nil && s.f.layer == s.l && s.f.im.same(s.im) {
@@ -76,6 +77,7 @@ func (o *Overlay) syncFiles(todo []snapshot) (err error) {
 		}
 		s.f.mu.Unlock()
 	}
+	At("synced")
 	return err
 }
 
