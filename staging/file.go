@@ -406,7 +406,9 @@ func (f *File) trySync(patient bool) (done bool, err error) {
 	if !patient {
 		f.mu.Lock()
 	}
-	if err != nil || f.node == nil || f.layer != l || !f.im.same(im) {
+	if f.node == nil || f.layer != l || !f.im.same(im) { // or has landed meanwhile
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	f.unsynced = false
@@ -476,6 +478,9 @@ func (f *File) closed(idle bool) error {
 	}
 	if !f.staged || f.node == nil || f.isStable && f.stable.same(f.im) {
 		f.flushed = false
+		return nil
+	}
+	if !idle && !f.flushed { // somebody else has written since
 		return nil
 	}
 	return f.settle(opStable)

@@ -243,6 +243,13 @@ func (o *Overlay) repoint(landedAt map[*File]string) {
 // in between leaves the one that says `landed`.
 func (o *Overlay) dropLayers(layers []*layer) {
 	for _, l := range layers {
+		o.mu.Lock()
+		l.root.walk(func(n *node) {
+			if n.kind == fileNode { // whoever is about to sync it has nothing to write down any more
+				n.file.put(nil, nil)
+			}
+		})
+		o.mu.Unlock()
 		if err := errors.Join(l.j.close(), o.d.Remove(journalName(o.dir, l.seq))); err != nil {
 			o.log.Error("can't remove a landed layer", "layer", l.seq, "err", err)
 		}
