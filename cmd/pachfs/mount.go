@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pachfs/cmd/internal/control"
+	"pachfs/fs"
 	"pachfs/fs/bazil"
 	"pachfs/staging"
 )
@@ -199,19 +200,17 @@ func (d *daemon) announce(s streams, config *configWatch) (stop func(), err erro
 	}, nil
 }
 
-// listable waits until the root can be listed, through the kernel.
+// listable says whether the root can be listed. It does not ask the kernel: a
+// process that is killed while it waits for its own mount never dies.
 func (d *daemon) listable() error {
-	done := make(chan error, 1)
-	go func() {
-		_, err := os.ReadDir(d.mountpoint)
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("the mount on %s does not answer", d.mountpoint)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	h, _, err := d.parts.tree.OpenDir(ctx, fs.Root)
+	if err != nil {
+		return fmt.Errorf("list the root: %w", err)
 	}
+	d.parts.tree.ReleaseDir(h)
+	return nil
 }
 
 // askStop is how others than the kernel and signals end a mount.
