@@ -78,7 +78,8 @@ func connected(conn int, dir string) bool {
 // detach takes a mount away at once, whoever uses it.
 func detach(dir string) { syscall.Unmount(dir, syscall.MNT_DETACH) }
 
-// Blocked lists the threads that sit in an uninterruptible wait inside FUSE.
+// Blocked lists the threads that sit in an uninterruptible wait inside FUSE, of
+// processes of this run: the machine may have others' mounts.
 func Blocked() []string {
 	var out []string
 	stats, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*/stat")
@@ -88,7 +89,8 @@ func Blocked() []string {
 			continue
 		}
 		_, rest, _ := strings.Cut(string(b), ") ")
-		if !strings.HasPrefix(rest, "D") {
+		f := strings.Fields(rest) // state, parent, process group
+		if len(f) < 3 || f[0] != "D" || f[2] != strconv.Itoa(syscall.Getpgrp()) {
 			continue
 		}
 		stack, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "stack"))
