@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -298,10 +300,10 @@ func (c *chain) put(r *rand.Rand, m *harness.Mount, who, p string, flag int) err
 func (c *chain) trigger(m *harness.Mount) error {
 	c.mu.Lock()
 	c.triggers++
-	must := map[string]int{}
+	must, gone := map[string]int{}, map[string]bool{}
 	for _, p := range c.paths {
-		if !c.half[p] {
-			must[p] = c.born[p][c.now[p]]
+		if !c.half[p] && c.born[p][c.now[p]] > 0 {
+			must[p], gone[p] = c.born[p][c.now[p]], c.now[p] == absent
 		}
 	}
 	c.mu.Unlock()
@@ -311,6 +313,10 @@ func (c *chain) trigger(m *harness.Mount) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for p, when := range must {
+		newest := slices.Max(slices.Collect(maps.Values(c.born[p])))
+		if gone[p] && newest > when {
+			continue // made anew meanwhile: while that is half written the commit keeps what stood there (promise 3)
+		}
 		c.promised[p] = max(c.promised[p], when)
 	}
 	return nil

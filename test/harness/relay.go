@@ -57,7 +57,7 @@ const (
 // NewRelay listens for the calls of a client.
 func NewRelay(t testing.TB, s *Server) *Relay {
 	t.Helper()
-	to, err := grpc.NewClient(s.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	to, err := grpc.NewClient(s.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()), soonBack,
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		t.Fatal(err)
