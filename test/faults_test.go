@@ -232,24 +232,32 @@ func (b *faultBench) pull(what string, trap harness.Trap, heal func()) (struck i
 }
 
 // landingCalls are the calls of a landing.
-var landingCalls = []string{"CreateFileSet", "RenewFileSet", "ComposeFileSet", "WalkFile", "InspectCluster", "InspectBranch", "InspectCommit", "InspectFile",
+var landingCalls = []string{"CreateFileSet", "RenewFileSet", "WalkFile", "InspectCluster", "InspectBranch", "InspectCommit", "InspectFile",
 	"DiffFile", "ListCommit", "ModifyFile", "EditMetadata"}
 
 // A tally counts, for all benches, which faults struck.
 type tally struct {
+	calls  []string
 	mu     sync.Mutex
 	left   int            // triggers to come
-	struck map[string]int // by call
-	failed int            // triggers that said so
+	given  map[string]int // by call
+	struck map[string]int
+	failed int // triggers that said so
 	all    int
 }
 
-// take says whether there is one more trigger to pull.
-func (c *tally) take() bool {
+func newTally(n int, calls []string) *tally {
+	return &tally{calls: calls, left: n, given: map[string]int{}, struck: map[string]int{}}
+}
+
+// take gives the call that the next trigger is to fail at; none: it is enough.
+func (c *tally) take() (method string, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.left--
-	return c.left >= 0
+	method = slices.MinFunc(c.calls, func(a, b string) int { return c.given[a] - c.given[b] })
+	c.given[method]++
+	return method, c.left >= 0
 }
 
 func (c *tally) add(method string, struck int, err error) {
@@ -266,9 +274,9 @@ func (c *tally) add(method string, struck int, err error) {
 	}
 }
 
-func (c *tally) report(t *testing.T, calls []string) {
+func (c *tally) report(t *testing.T) {
 	t.Logf("%d triggers with a fault, %d of them failed; struck %v", c.all, c.failed, c.struck)
-	for _, method := range calls {
+	for _, method := range c.calls {
 		if c.struck[method] == 0 {
 			t.Errorf("no fault struck %s", method)
 		}
@@ -302,28 +310,34 @@ func beside(t *testing.T, r *rand.Rand, n int, fn func(b *faultBench)) {
 // Whatever happens to a call of a landing, and wherever in it: once it is over,
 // the trigger succeeds with one commit, of what was staged (promise 4).
 func TestFaultsHeal(t *testing.T) {
-	c := &tally{left: *triggers * 4 / 5, struck: map[string]int{}}
+	c := newTally(*triggers*3/4, landingCalls)
 	beside(t, random(t), 8, func(b *faultBench) {
 		b.stage(time.Minute, time.Second)
-		for !b.t.Failed() && c.take() {
-			method := landingCalls[b.r.IntN(len(landingCalls))]
+		for !b.t.Failed() {
+			method, more := c.take()
+			if !more {
+				break
+			}
 			name, trap := b.healing()
 			trap.Method = method
 			struck, err := b.pull(name+" of "+method, trap, nil)
 			c.add(method, struck, err)
 		}
 	})
-	c.report(t, landingCalls)
+	c.report(t)
 }
 
 // A fault that stays until the trigger has given up: it says so, and the next
 // one finds what became of the change; one commit in all (promise 4).
 func TestFaultsStay(t *testing.T) {
-	c := &tally{left: *triggers / 5, struck: map[string]int{}}
+	c := newTally(*triggers/5, landingCalls)
 	beside(t, random(t), 8, func(b *faultBench) {
 		b.stage(3*time.Second, 300*time.Millisecond)
-		for !b.t.Failed() && c.take() {
-			method := landingCalls[b.r.IntN(len(landingCalls))]
+		for !b.t.Failed() {
+			method, more := c.take()
+			if !more {
+				break
+			}
 			trap := harness.Trap{Method: method, Point: []harness.Point{harness.Arriving, harness.Asked, harness.Answered}[b.r.IntN(3)], Times: 1 << 20}
 			name, heal := "every call cut of ", func() {}
 			if b.r.IntN(2) == 0 {
@@ -340,7 +354,7 @@ func TestFaultsStay(t *testing.T) {
 			c.add(method, struck, err)
 		}
 	})
-	c.report(t, []string{"CreateFileSet", "InspectBranch", "InspectCommit", "ModifyFile"})
+	c.report(t)
 	if c.failed == 0 {
 		t.Error("no trigger failed")
 	}
@@ -349,13 +363,15 @@ func TestFaultsStay(t *testing.T) {
 // The same through mounts: the server is killed at a call of the landing and
 // comes again.
 func TestFaultsMounted(t *testing.T) {
-	calls := []string{"CreateFileSet", "WalkFile", "InspectBranch", "InspectCommit", "ModifyFile", "EditMetadata"}
-	c := &tally{left: *triggers / 20, struck: map[string]int{}}
+	c := newTally(*triggers/20, []string{"CreateFileSet", "WalkFile", "InspectBranch", "InspectCommit", "ModifyFile", "EditMetadata"})
 	beside(t, random(t), 3, func(b *faultBench) {
 		m := harness.MountSpec(b.t, harness.Spec{URL: b.relay.URL, Deadline: 5 * time.Minute})
 		b.dir = mounted(m.Path(b.ref))
-		for !b.t.Failed() && c.take() {
-			method := calls[b.r.IntN(len(calls))]
+		for !b.t.Failed() {
+			method, more := c.take()
+			if !more {
+				break
+			}
 			name, trap := b.healing()
 			if method == "ModifyFile" && trap.Point < harness.Asked && trap.Delay == 0 {
 				trap.Point = harness.Asked // TestWireMountLandsLater waits for the deadline of a call that was not made
@@ -365,5 +381,5 @@ func TestFaultsMounted(t *testing.T) {
 			c.add(method, struck, err)
 		}
 	})
-	c.report(t, nil)
+	c.report(t)
 }
