@@ -591,11 +591,3 @@ func (f *File) move(id uint64, files *fileTable) {
 	}
 	f.moved = true
 }
-
-// put gives the file its place in a layer, or takes it away. Called with
-// Overlay.mu held.
-func (f *File) put(n *node, l *layer) {
-	f.mu.Lock()
-	f.node, f.layer = n, l
-	f.mu.Unlock()
-}
