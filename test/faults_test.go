@@ -310,7 +310,7 @@ func beside(t *testing.T, r *rand.Rand, n int, fn func(b *faultBench)) {
 // Whatever happens to a call of a landing, and wherever in it: once it is over,
 // the trigger succeeds with one commit, of what was staged (promise 4).
 func TestFaultsHeal(t *testing.T) {
-	c := newTally(*triggers*3/4, landingCalls)
+	c := newTally(*triggers*17/20, landingCalls)
 	beside(t, random(t), 8, func(b *faultBench) {
 		b.stage(time.Minute, time.Second)
 		for !b.t.Failed() {
@@ -330,9 +330,9 @@ func TestFaultsHeal(t *testing.T) {
 // A fault that stays until the trigger has given up: it says so, and the next
 // one finds what became of the change; one commit in all (promise 4).
 func TestFaultsStay(t *testing.T) {
-	c := newTally(*triggers/5, landingCalls)
+	c := newTally(*triggers/10, landingCalls)
 	beside(t, random(t), 8, func(b *faultBench) {
-		b.stage(3*time.Second, 300*time.Millisecond)
+		b.stage(time.Second, 300*time.Millisecond)
 		for !b.t.Failed() {
 			method, more := c.take()
 			if !more {

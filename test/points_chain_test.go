@@ -314,8 +314,8 @@ func (c *chain) trigger(m *harness.Mount) error {
 	defer c.mu.Unlock()
 	for p, when := range must {
 		newest := slices.Max(slices.Collect(maps.Values(c.born[p])))
-		if gone[p] && newest > when {
-			continue // made anew meanwhile: while that is half written the commit keeps what stood there (promise 3)
+		if gone[p] && newest > when || c.born[p][absent] > when {
+			continue // removed, and perhaps made anew: while that is half written the commit keeps what stood there (promise 3)
 		}
 		c.promised[p] = max(c.promised[p], when)
 	}
