@@ -247,6 +247,7 @@ type attempt struct {
 	set   pachclient.FileSet
 	want  *want
 	head  CommitInfo // the one that was checked
+	again bool       // it was sent before, or refused, and nothing came of it
 
 	onConflict Policy
 	overruled  []string // changes of others that ours lies over, by policy
@@ -257,6 +258,13 @@ func (o *Overlay) attempt(w *watchdog, top int, p Policy) *attempt {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	return &attempt{o: o, w: w, top: top, layer: o.layers[top], onConflict: p}
+}
+
+// kick says that there was progress. To try the same again is none.
+func (a *attempt) kick() {
+	if !a.again {
+		a.w.kick()
+	}
 }
 
 // note appends a record about the landing, and makes it durable.
@@ -280,6 +288,7 @@ func (a *attempt) run() (pachclient.Commit, error) {
 		if !errors.Is(err, errAgain) {
 			return c, err
 		}
+		a.again = true
 		a.w.pause(100 * time.Millisecond)
 		if a.w.ctx.Err() != nil {
 			return pachclient.Commit{}, err
@@ -358,7 +367,7 @@ func (a *attempt) send() (pachclient.Commit, error) {
 	if err != nil && !passing(err) && !errors.Is(err, context.Canceled) {
 		return pachclient.Commit{}, a.refused(err)
 	}
-	a.w.kick()
+	a.kick()
 	return a.await()
 }
 
@@ -466,7 +475,7 @@ func (a *attempt) check() (done bool, err error) {
 	if done {
 		return true, a.finish(a.head)
 	}
-	a.w.kick()
+	a.kick()
 	theirs, err := a.conflicts()
 	if err == nil && len(theirs) > 0 {
 		err = a.settleConflicts(theirs)
