@@ -247,6 +247,7 @@ type attempt struct {
 	set   pachclient.FileSet
 	want  *want
 	head  CommitInfo // the one that was checked
+	again bool       // it was sent before, or refused, and nothing came of it
 
 	onConflict Policy
 	cleared    []string // deletes that make room for what is laid over changes of others
@@ -256,6 +257,13 @@ func (o *Overlay) attempt(w *watchdog, top int, p Policy) *attempt {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	return &attempt{o: o, w: w, top: top, layer: o.layers[top], onConflict: p}
+}
+
+// kick says that there was progress. To try the same again is none.
+func (a *attempt) kick() {
+	if !a.again {
+		a.w.kick()
+	}
 }
 
 // note appends a record about the landing, and makes it durable.
@@ -279,6 +287,7 @@ func (a *attempt) run() (pachclient.Commit, error) {
 		if !errors.Is(err, errAgain) {
 			return c, err
 		}
+		a.again = true
 		a.w.pause(100 * time.Millisecond)
 		if a.w.ctx.Err() != nil {
 			return pachclient.Commit{}, err
@@ -319,17 +328,22 @@ func (a *attempt) upload() error {
 			return err
 		}
 	}
-	progress := func(n int64) { a.w.kick(); a.o.addUploaded(n) }
+	progress := func(n int64) { a.w.kick(); a.o.addUploaded(n); At("uploading") }
+	At("upload")
 	set, err := a.o.client.Upload(a.w.ctx, a.delta.changes(a.o.Base().Commit, progress))
 	if err != nil {
 		return err
 	}
+	At("set")
 	a.w.kick()
 	if a.want, err = readWant(a.w.ctx, a.o.client, set, a.delta); err != nil {
 		return err
 	}
+	At("hashes")
 	a.set = set
-	return a.note(record{Op: opUploaded, Text: string(set)})
+	err = a.note(record{Op: opUploaded, Text: string(set)})
+	At("uploaded")
+	return err
 }
 
 // send is steps 3 to 7, from the check of the head to the end.
@@ -338,18 +352,21 @@ func (a *attempt) send() (pachclient.Commit, error) {
 	if err != nil || done {
 		return pachclient.Commit{}, err
 	}
+	At("checked")
 	deadline := time.Now().Add(a.o.opts.LandTimeout)
 	err = a.note(record{Op: opLanding, To: a.head.Commit.ID, Text: string(a.set), Time: deadline.UnixNano()})
 	if err != nil {
 		return pachclient.Commit{}, err
 	}
+	At("landing")
 	ctx, cancel := context.WithDeadline(a.w.ctx, deadline)
 	err = a.o.client.Land(ctx, a.o.branch, a.set, slices.Concat(a.delta.deletes, a.cleared))
 	cancel()
+	At("answered")
 	if err != nil && !passing(err) && !errors.Is(err, context.Canceled) {
 		return pachclient.Commit{}, a.refused(err)
 	}
-	a.w.kick()
+	a.kick()
 	return a.await()
 }
 
@@ -457,7 +474,7 @@ func (a *attempt) check() (done bool, err error) {
 	if done {
 		return true, a.finish(a.head)
 	}
-	a.w.kick()
+	a.kick()
 	theirs, err := a.conflicts()
 	if err == nil && len(theirs) > 0 {
 		err = a.settleConflicts(theirs)

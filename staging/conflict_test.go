@@ -403,3 +403,21 @@ func TestBesideAFastWriter(t *testing.T) {
 		t.Fatalf("%d commits, %d puts and %d triggers", got, n, len(ours))
 	}
 }
+
+// A call that never gets through is tried again, but not for ever: the commit
+// fails after its timeout, though each try is over sooner.
+func TestLandNeverGetsThrough(t *testing.T) {
+	b := newBench(t, short)
+	b.write("/a", "1")
+	b.Fail("Land", clienttest.Before, -1, pachclient.ErrUnavailable)
+	l := b.begin("")
+	select {
+	case <-l.done:
+		b.is(l.err, pachclient.ErrUnavailable)
+	case <-time.After(40 * time.Second): // the timeout is 4 s
+		t.Fatal("the commit goes on")
+	}
+	b.Heal()
+	b.lands()
+	b.holds(tree{"/a": "1"})
+}

@@ -93,7 +93,9 @@ func (o *Overlay) sweep() error {
 	}
 	var errs []error
 	for _, name := range names {
+		At("doomed")
 		errs = append(errs, o.d.Remove(name))
+		At("swept")
 	}
 	return errors.Join(errs...)
 }

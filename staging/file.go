@@ -266,6 +266,7 @@ func (f *File) write(p []byte, off int64) (int, error) {
 	if _, err := c.f.WriteAt(p, off); err != nil {
 		return 0, err
 	}
+	At("written")
 	im, news := f.im.with(off, end, c)
 	now := time.Now().UnixNano()
 	if (news || f.flushed) && f.node != nil { // what was flushed is no more what it was
@@ -363,6 +364,7 @@ func (f *File) Flushed() error {
 		if err := f.layer.j.append(record{Op: opFlushed, File: f.id}); err != nil {
 			return err
 		}
+		At("flushed")
 	}
 	f.flushed = true
 	return nil
@@ -425,10 +427,13 @@ func (f *File) trySync(patient bool) (done bool, err error) {
 		f.mu.Unlock()
 	}
 	err = errors.Join(syncContents(cs), f.o.syncContentDirs(cs))
+	At("contents")
 	if !patient {
 		f.mu.Lock()
 	}
-	if err != nil || f.node == nil || f.layer != l || !f.im.same(im) {
+	if f.node == nil || f.layer != l || !f.im.same(im) { // or has landed meanwhile
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	f.unsynced = false
@@ -440,6 +445,7 @@ func (f *File) trySync(patient bool) (done bool, err error) {
 		f.markUnsynced()
 		return false, err
 	}
+	At("synced")
 	for _, c := range retired {
 		c.disown()
 	}
@@ -480,6 +486,7 @@ func (f *File) settle(ops ...op) error {
 	if err := f.layer.j.append(rs...); err != nil {
 		return err
 	}
+	At("settled")
 	f.stable, f.isStable, f.flushed = f.im, true, false
 	if slices.Contains(ops, opSynced) {
 		f.vouch()
@@ -501,6 +508,9 @@ func (f *File) closed(idle bool) error {
 	}
 	if !f.staged || f.node == nil || f.isStable && f.stable.same(f.im) {
 		f.flushed = false
+		return nil
+	}
+	if !idle && !f.flushed { // somebody else has written since
 		return nil
 	}
 	return f.settle(opStable)
@@ -543,12 +553,4 @@ func (f *File) move(id uint64, files *fileTable) {
 		files.byID[id] = f
 	}
 	f.moved = true
-}
-
-// put gives the file its place in a layer, or takes it away. Called with
-// Overlay.mu held.
-func (f *File) put(n *node, l *layer) {
-	f.mu.Lock()
-	f.node, f.layer = n, l
-	f.mu.Unlock()
 }

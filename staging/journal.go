@@ -26,6 +26,7 @@ type journal struct {
 	f      diskFile
 	end    int64 // where the next record goes
 	synced int64 // what is on disk
+	closed bool  // nothing in it counts any more
 	buf    []byte
 	lend   func() bool // makes room on a full disk, if it can; nil: it can't
 }
@@ -132,6 +133,7 @@ func (j *journal) append(rs ...record) error {
 		binary.LittleEndian.PutUint32(j.buf[at:], uint32(len(body)))
 		binary.LittleEndian.PutUint32(j.buf[at+4:], crc32.Checksum(body, castagnoli))
 	}
+	At("append")
 	_, err := j.f.WriteAt(j.buf, j.end)
 	if full(err) && j.lend != nil && j.lend() {
 		_, err = j.f.WriteAt(j.buf, j.end)
@@ -140,6 +142,7 @@ func (j *journal) append(rs ...record) error {
 		return errors.Join(fmt.Errorf("journal: %w", err), j.f.Truncate(j.end))
 	}
 	j.end += int64(len(j.buf))
+	At("appended")
 	return nil
 }
 
@@ -147,18 +150,25 @@ func (j *journal) append(rs ...record) error {
 // meanwhile.
 func (j *journal) sync() error {
 	j.mu.Lock()
-	end, done := j.end, j.synced >= j.end
+	end, done := j.end, j.closed || j.synced >= j.end
 	j.mu.Unlock()
 	if done {
 		return nil
 	}
-	if err := j.f.Sync(); err != nil {
+	err := j.f.Sync()
+	At("journaled")
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err != nil && !j.closed { // its layer may have landed meanwhile
 		return fmt.Errorf("journal: %w", err)
 	}
-	j.mu.Lock()
 	j.synced = max(j.synced, end)
-	j.mu.Unlock()
 	return nil
 }
 
-func (j *journal) close() error { return j.f.Close() }
+func (j *journal) close() error {
+	j.mu.Lock()
+	j.closed = true
+	j.mu.Unlock()
+	return j.f.Close()
+}

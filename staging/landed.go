@@ -17,6 +17,7 @@ import (
 // finish is steps 6 and 7: the change is in info, or was there before it was
 // sent. That commit becomes the base and the layers go.
 func (a *attempt) finish(info CommitInfo) error {
+	At("found")
 	o := a.o
 	ours := !info.Commit.Same(a.head.Commit)
 	a.reportOverwritten(info, ours)
@@ -37,6 +38,7 @@ func (a *attempt) finish(info CommitInfo) error {
 	if err != nil {
 		return err
 	}
+	At("residue")
 	id := info.Commit.ID
 	if !ours {
 		id = landedNone
@@ -44,13 +46,16 @@ func (a *attempt) finish(info CommitInfo) error {
 	if err := a.note(record{Op: opLanded, To: id}); err != nil {
 		return err
 	}
+	At("landed")
 	a.remember()
 	changed := o.swap(a, info, theirs)
 	if ours {
 		err = o.logLanded(a.layer, info, len(a.want.files), len(a.delta.deletes))
+		At("logged")
 		if annErr := a.annotate(info.Commit); annErr != nil {
 			o.log.Warn("the commit carries no message", "commit", info.Commit.ID, "err", annErr)
 		}
+		At("annotated")
 	}
 	if len(changed) > 0 {
 		o.opts.Changed(o.branch, changed)
@@ -247,6 +252,7 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient
 			o.log.Error("can't record a conflict", "path", p, "err", err)
 		}
 	}
+	At("swapped")
 	o.dropLayers(dropped)
 	o.setConflicts(pins)
 	return foreign
@@ -271,9 +277,17 @@ func (o *Overlay) repoint(landedAt map[*File]string) {
 // in between leaves the one that says `landed`.
 func (o *Overlay) dropLayers(layers []*layer) {
 	for _, l := range layers {
+		o.mu.Lock()
+		l.root.walk(func(n *node) {
+			if n.kind == fileNode { // whoever is about to sync it has nothing to write down any more
+				n.file.put(nil, nil)
+			}
+		})
+		o.mu.Unlock()
 		if err := errors.Join(l.j.close(), o.d.Remove(journalName(o.dir, l.seq))); err != nil {
 			o.log.Error("can't remove a landed layer", "layer", l.seq, "err", err)
 		}
+		At("dropped")
 		l.root.walk(func(n *node) {
 			if n.kind != fileNode {
 				return

@@ -320,3 +320,11 @@ func (l *layer) log(files *fileTable, rs ...record) error {
 	}
 	return nil
 }
+
+// put gives the file its place in a layer, or takes it away. Called with
+// Overlay.mu held.
+func (f *File) put(n *node, l *layer) {
+	f.mu.Lock()
+	f.node, f.layer = n, l
+	f.mu.Unlock()
+}

@@ -175,7 +175,7 @@ func (m *model) resolve(paths []string) {
 		m.land(func() error { _, err := m.o.CommitBy(m.t.Context(), "", staging.Ours); return err })
 		over := map[string]string{}
 		for _, o := range m.o.Status().Overwritten {
-			over[o.Path] = o.Commit
+			over[string(o.Path)] = o.Commit
 		}
 		theirs := m.ref.commits[len(m.ref.commits)-2]
 		for _, p := range paths {

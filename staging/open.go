@@ -29,15 +29,29 @@ func (o *Overlay) Open(ctx context.Context, p string, write bool) (*File, error)
 		if err != nil {
 			return err
 		}
-		f.refs++
 		if write {
+			if err := f.completed(); err != nil {
+				return err
+			}
 			f.writers++
 		}
+		f.refs++
 		o.open[f] = true
 		delete(o.half, f)
 		return nil
 	})
 	return f, err
+}
+
+// completed settles what a writer closed and the kernel has not released yet,
+// before the next one changes it. Called with mu held.
+func (f *File) completed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.flushed || !f.failed.empty() || !f.half() {
+		return nil
+	}
+	return f.settle(opStable)
 }
 
 // openFile gives the living file of a spot. One that stands below the top

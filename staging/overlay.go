@@ -431,6 +431,7 @@ func (o *Overlay) newContent() (*content, error) {
 	if err != nil {
 		return nil, err
 	}
+	At("content")
 	o.contents.Store(filepath.Dir(c.name), true)
 	c.f = f // closed after its first use
 	return c, nil

@@ -127,6 +127,7 @@ func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) erro
 	if err := o.replayLayers(); err != nil {
 		return err
 	}
+	At("replayed")
 	if err := o.collectContents(); err != nil {
 		return err
 	}
@@ -141,7 +142,9 @@ func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) erro
 			return err
 		}
 	}
-	return o.top().j.append(record{Op: opOpen, Text: o.d.Boot()})
+	err = o.top().j.append(record{Op: opOpen, Text: o.d.Boot()})
+	At("opened")
+	return err
 }
 
 // loadBase takes the base from the residue, or, in a new state, the given one.

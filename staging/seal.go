@@ -20,6 +20,7 @@ func (o *Overlay) seal(message string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		At("layer")
 		if err := o.pushOver(l, message); err != nil {
 			return false, err
 		}
@@ -61,6 +62,7 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 	if err := old.j.append(record{Op: opSealed, Text: message, Time: now.UnixNano()}); err != nil {
 		return errors.Join(err, l.j.close(), o.d.Remove(journalName(o.dir, l.seq)))
 	}
+	At("sealed")
 	old.sealed, old.message, old.sealedAt = true, message, now
 	o.layers = append(o.layers, l)
 	var errs []error
@@ -74,6 +76,7 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 		// with the layer below, as it was before.
 		return errors.Join(fmt.Errorf("%s takes no more changes until it is mounted again: %w", o.branch, err), l.j.close())
 	}
+	At("carried")
 	return nil
 }
 
@@ -170,11 +173,13 @@ func (o *Overlay) syncSealed() (bool, error) {
 	}
 	// What was open went up: that must be there before its old place is sealed.
 	err := top.j.sync()
+	At("took-over")
 	if err == nil {
 		err = o.syncFiles(todo)
 	}
 	for _, l := range sealed {
 		err = errors.Join(err, l.j.sync())
 	}
+	At("durable")
 	return true, err
 }

@@ -328,10 +328,12 @@ func (s *Stage) Close() error {
 		staged = staged || o.Dirty()
 		errs = append(errs, o.syncClosed(), o.close())
 	}
+	At("overlays")
 	errs = append(errs, s.room.close(staged))
 	if s.lock != nil { // one that is looked at may have none
 		errs = append(errs, s.lock.Close())
 	}
+	At("stage-ended")
 	return errors.Join(errs...)
 }
 

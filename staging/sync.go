@@ -33,6 +33,13 @@ func (o *Overlay) syncClosed() error {
 	return errors.Join(o.syncFiles(todo), o.sweep())
 }
 
+// stands says whether the file still is what it was.
+func (s snapshot) stands() bool {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	return s.f.node != nil && s.f.layer == s.l && s.f.im.same(s.im)
+}
+
 // snapshot adds the file to list when it has something to sync.
 func (f *File) snapshot(list []snapshot) []snapshot {
 	f.mu.Lock()
@@ -63,12 +70,16 @@ func (o *Overlay) syncFiles(todo []snapshot) (err error) {
 		err = o.d.SyncAll(o.dir)
 	} else {
 		for _, s := range todo {
-			err = errors.Join(err, syncContents(s.cs), o.syncContentDirs(s.cs))
+			// What has landed meanwhile may be gone.
+			if sErr := errors.Join(syncContents(s.cs), o.syncContentDirs(s.cs)); sErr != nil && s.stands() {
+				err = errors.Join(err, sErr)
+			}
 		}
 	}
 	if err != nil {
 		return err
 	}
+	At("contents")
 	for _, s := range todo {
 		s.f.mu.Lock()
 		if s.f.node != nil && s.f.layer == s.l && s.f.im.same(s.im) {
@@ -80,6 +91,7 @@ func (o *Overlay) syncFiles(todo []snapshot) (err error) {
 		}
 		s.f.mu.Unlock()
 	}
+	At("synced")
 	return err
 }
 

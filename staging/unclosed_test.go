@@ -2,8 +2,11 @@ package staging_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
+
+	"pachfs/staging"
 )
 
 // A file that is still being written for the first time waits for the commit
@@ -220,4 +223,50 @@ func TestClosedBeforeACommitAndAKill(t *testing.T) {
 	}
 	b.lands()
 	b.holds(tree{"/closed": "whole", "/again": "whole", "/other": "x"})
+}
+
+// A file that was closed and is opened anew before the kernel has released it:
+// the next commit takes it as it was closed, not what the next writer has of it.
+func TestClosedAndOpenedAnew(t *testing.T) {
+	b := newBench(t)
+	f := b.create("/a")
+	b.put(f, "first", 0)
+	b.must(f.Flushed())
+	g := b.openFile("/a", true)
+	b.must(g.Truncate(0))
+	b.put(g, "sec", 0)
+	_, err := b.o.Commit(t.Context(), "")
+	b.must(err)
+	b.same("before the release", b.committed(), tree{"/a": "first"})
+	b.must(f.Close(true))
+	_, err = b.o.Commit(t.Context(), "")
+	b.must(err)
+	b.same("after it", b.committed(), tree{"/a": "first"})
+	b.put(g, "ond", 3)
+	b.must(g.Flushed())
+	b.must(g.Close(true))
+	b.lands()
+	b.holds(tree{"/a": "second"})
+}
+
+// A sync finds no fault with what lands in the middle of it.
+func TestSyncAcrossACommit(t *testing.T) {
+	b := newBench(t)
+	b.must(b.stage.Close())
+	disk := staging.NewSimDisk(0)
+	b.openOn(disk, filepath.Join(memory(t), "state"))
+	b.write("/a", "1")
+	b.write("/b", "2")
+	synced := false
+	disk.After = func() { // the first of the two contents is on disk
+		if !synced {
+			synced = true
+			b.lands()
+		}
+	}
+	b.must(b.o.SyncClosed())
+	if !synced {
+		t.Fatal("nothing was synced")
+	}
+	b.holds(tree{"/a": "1", "/b": "2"})
 }

@@ -13,10 +13,12 @@ import (
 )
 
 var (
-	kills       = flag.Int("kills", 50, "rounds of TestKill; -short does 3")
-	fsxCount    = flag.Int("fsx", 100_000, "operations of TestFsx; -short does 3000")
-	scriptCount = flag.Int("scripts", 50, "scripts of TestPosixRandom; -short does 15")
-	seed        = flag.Uint64("seed", 0, "seed of the random tests; 0 takes a new one")
+	kills         = flag.Int("kills", 200, "kills at named points; TestKill does a tenth of them; -short few")
+	triggers      = flag.Int("triggers", 500, "triggers with a fault, of the TestFaults")
+	interleavings = flag.Int("interleavings", 25, "commits of each mount in TestInterleaved; -short does 5")
+	fsxCount      = flag.Int("fsx", 100_000, "operations of TestFsx; -short does 3000")
+	scriptCount   = flag.Int("scripts", 50, "scripts of TestPosixRandom; -short does 15")
+	seed          = flag.Uint64("seed", 0, "seed of the random tests; 0 takes a new one")
 )
 
 func TestMain(m *testing.M) {

@@ -47,6 +47,7 @@ func (d *daemon) wait(served chan error) ending {
 
 // finish unmounts if need be, and lands what is staged.
 func (d *daemon) finish(reason ending, served chan error) error {
+	staging.At("unmounting")
 	switch reason {
 	case asked:
 		if err := d.mounted.Unmount(); err != nil {
@@ -65,7 +66,10 @@ func (d *daemon) finish(reason ending, served chan error) error {
 			d.detach()
 		}
 	}
-	return d.land()
+	staging.At("unmounted")
+	err := d.land()
+	staging.At("closing")
+	return err
 }
 
 // detach takes a mount away that somebody uses. What they do from now on could

@@ -25,8 +25,10 @@ func Main(m *testing.M, helpers map[string]Helper) {
 		os.Exit(0)
 	}
 	code := m.Run()
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
+	for _, b := range []*binary{&plain, &faulty} {
+		if b.dir != "" {
+			os.RemoveAll(b.dir)
+		}
 	}
 	os.Exit(code)
 }
@@ -38,31 +40,41 @@ func Self(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-var built struct {
+// A binary is a pachfs that is built once a run.
+type binary struct {
+	tags string
 	once sync.Once
 	dir  string
 	err  error
 }
 
-// Binary gives the pachfs under test, built once a run. It is readable by
-// everybody, for the tests that are not root.
-func Binary(t testing.TB) string {
+var plain, faulty = binary{}, binary{tags: "faults"}
+
+// Binary gives the pachfs under test. It is readable by everybody, for the
+// tests that are not root.
+func Binary(t testing.TB) string { t.Helper(); return plain.path(t) }
+
+// FaultyBinary gives the one that kills itself where PACHFS_KILL_AT says:
+// staging.Points.
+func FaultyBinary(t testing.TB) string { t.Helper(); return faulty.path(t) }
+
+func (b *binary) path(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() { built.err = build() })
-	if built.err != nil {
-		t.Fatal(built.err)
+	b.once.Do(func() { b.err = b.build() })
+	if b.err != nil {
+		t.Fatal(b.err)
 	}
-	return filepath.Join(built.dir, "pachfs")
+	return filepath.Join(b.dir, "pachfs")
 }
 
-func build() (err error) {
-	if built.dir, err = os.MkdirTemp("", "pachfs-test-bin-"); err != nil {
+func (b *binary) build() (err error) {
+	if b.dir, err = os.MkdirTemp("", "pachfs-test-bin-"); err != nil {
 		return err
 	}
-	if err := os.Chmod(built.dir, 0o755); err != nil {
+	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return err
 	}
-	args := []string{"build", "-o", filepath.Join(built.dir, "pachfs")}
+	args := []string{"build", "-tags", b.tags, "-o", filepath.Join(b.dir, "pachfs")}
 	if raceEnabled {
 		args = append(args, "-race")
 	}

@@ -15,5 +15,8 @@
 //     slows the connections.
 //   - A [Relay] stands there too, and breaks the wire at a point of a call.
 //
+// [FaultyBinary] is a pachfs that kills itself at a named point
+// (staging.Points), for a [Spec] to run.
+//
 // With -race the daemon is built with it too, and a race in it fails the test.
 package harness

@@ -89,7 +89,8 @@ func Blocked() []string {
 			continue
 		}
 		_, rest, _ := strings.Cut(string(b), ") ")
-		if !strings.HasPrefix(rest, "D") {
+		f := strings.Fields(rest) // state, parent, process group
+		if len(f) < 3 || f[0] != "D" || f[2] != strconv.Itoa(syscall.Getpgrp()) {
 			continue
 		}
 		stack, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "stack"))
@@ -104,8 +105,11 @@ func Blocked() []string {
 // runs the pachfs that it built and has lost its parent.
 func ours(stat string) bool {
 	tid := strings.Split(stat, "/")[4]
-	if b, err := os.ReadFile("/proc/" + tid + "/cmdline"); err == nil && built.dir != "" && strings.Contains(string(b), built.dir) {
-		return true
+	cmdline, _ := os.ReadFile("/proc/" + tid + "/cmdline")
+	for _, b := range []*binary{&plain, &faulty} {
+		if b.dir != "" && strings.Contains(string(cmdline), b.dir) {
+			return true
+		}
 	}
 	for pid := strings.Split(stat, "/")[2]; pid != strconv.Itoa(os.Getpid()); {
 		b, err := os.ReadFile("/proc/" + pid + "/stat")

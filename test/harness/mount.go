@@ -20,6 +20,7 @@ type Spec struct {
 	Deadline               time.Duration // of the whole mount; 90 s
 	As                     []string      // a prefix to the command, to be somebody else
 	Env                    []string      // more of the environment
+	Binary                 string        // another than Binary
 }
 
 // A Mount is a `pachfs mount` in a child.
@@ -63,7 +64,11 @@ func StartMount(t testing.TB, spec Spec) *Mount {
 			t.Fatal(err)
 		}
 	}
-	args := append(append([]string{}, spec.As...), Binary(t), "mount", "--state", spec.State, "--cache-dir", spec.Cache)
+	bin := spec.Binary
+	if bin == "" {
+		bin = Binary(t)
+	}
+	args := append(append([]string{}, spec.As...), bin, "mount", "--state", spec.State, "--cache-dir", spec.Cache)
 	if spec.URL != "" {
 		args = append(args, "--pachd", spec.URL)
 	}
@@ -82,11 +87,17 @@ func MountSpec(t testing.TB, spec Spec) *Mount {
 	t.Helper()
 	m := StartMount(t, spec)
 	m.FirstLine(t, startDeadline)
-	var ok bool
-	if m.Conn, ok = mountedOn(t, m.Dir); !ok {
+	if !m.Connect(t) {
 		t.Fatalf("it says it is mounted, and is not: %s", m.Out())
 	}
 	return m
+}
+
+// Connect takes down the number of the connection. It says whether there is one.
+func (m *Mount) Connect(t testing.TB) (ok bool) {
+	t.Helper()
+	m.Conn, ok = mountedOn(t, m.Dir)
+	return ok
 }
 
 // watch aborts the connection when the time is over.
@@ -240,6 +251,7 @@ type Status struct {
 	} `json:"last_error"`
 	ReadOnly    bool `json:"read_only"`
 	Overwritten []struct{ Path, Commit string }
+	Writing     []string
 }
 
 // Status reads the `.status` of a branch directory.

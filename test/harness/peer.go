@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -30,11 +31,15 @@ type Peer struct {
 // peerDeadline is how long a call may take.
 const peerDeadline = time.Minute
 
+// soonBack finds a server that was restarted without waiting for long.
+var soonBack = grpc.WithConnectParams(grpc.ConnectParams{
+	Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 200 * time.Millisecond}, MinConnectTimeout: 5 * time.Second})
+
 // Dial gives a peer of the Pachyderm at a URL.
 func Dial(t testing.TB, url string) *Peer {
 	t.Helper()
 	conn, err := grpc.NewClient(strings.TrimPrefix(url, "grpc://"),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), soonBack,
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.WaitForReady(true)))
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +137,11 @@ func (p *Peer) WaitFinished(ctx context.Context, ref string) (id string, err err
 
 // Modify replaces files, and deletes those whose path starts with "-".
 func (p *Peer) Modify(ctx context.Context, ref string, files map[string]string) error {
+	return p.ModifyCommit(ctx, ref, "", files)
+}
+
+// ModifyCommit is Modify for a commit that is open.
+func (p *Peer) ModifyCommit(ctx context.Context, ref, id string, files map[string]string) error {
 	stream, err := p.API.ModifyFile(ctx)
 	if err != nil {
 		return err
@@ -141,7 +151,7 @@ func (p *Peer) Modify(ctx context.Context, ref string, files map[string]string) 
 			err = stream.Send(m)
 		}
 	}
-	send(&pfs.ModifyFileRequest{Body: &pfs.ModifyFileRequest_SetCommit{SetCommit: CommitOf(ref, "")}})
+	send(&pfs.ModifyFileRequest{Body: &pfs.ModifyFileRequest_SetCommit{SetCommit: CommitOf(ref, id)}})
 	for path, data := range files {
 		name := strings.TrimPrefix(path, "-")
 		send(&pfs.ModifyFileRequest{Body: &pfs.ModifyFileRequest_DeleteFile{DeleteFile: &pfs.DeleteFile{Path: name}}})

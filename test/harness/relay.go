@@ -37,6 +37,7 @@ type Trap struct {
 	After  int           // messages that come through before; at Asking and Answering
 	Times  int           // calls that are struck; 0: one
 	Delay  time.Duration // instead of a cut
+	Do     func()        // happens first, and ends before anything else goes on
 
 	struck int // calls so far
 }
@@ -56,7 +57,7 @@ const (
 // NewRelay listens for the calls of a client.
 func NewRelay(t testing.TB, s *Server) *Relay {
 	t.Helper()
-	to, err := grpc.NewClient(s.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	to, err := grpc.NewClient(s.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()), soonBack,
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(64<<20)))
 	if err != nil {
 		t.Fatal(err)
@@ -102,27 +103,30 @@ func (r *Relay) Calls(method string) int {
 	return r.calls[method]
 }
 
-// strikes says whether the trap strikes here, and for how long it only delays.
-func (r *Relay) strikes(method string, at Point, messages int) (bool, time.Duration) {
+// strikes says whether the trap strikes here, and gives it.
+func (r *Relay) strikes(method string, at Point, messages int) (bool, *Trap) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	trap := r.trap
 	if trap == nil || trap.Method != "" && trap.Method != method || trap.Point != at || (at == Asking || at == Answering) && messages != trap.After || trap.struck >= max(1, trap.Times) {
-		return false, 0
+		return false, nil
 	}
 	trap.struck++
-	return true, trap.Delay
+	return true, trap
 }
 
 var errCut = status.Error(codes.Unavailable, "the relay cut the connection")
 
 // pass is a point of a call: it fails when the wire was cut there.
 func (r *Relay) pass(ctx context.Context, method string, at Point, messages int) error {
-	hit, delay := r.strikes(method, at, messages)
+	hit, trap := r.strikes(method, at, messages)
+	if hit && trap.Do != nil {
+		trap.Do()
+	}
 	switch {
-	case hit && delay > 0:
+	case hit && trap.Delay > 0:
 		select {
-		case <-time.After(delay):
+		case <-time.After(trap.Delay):
 		case <-ctx.Done():
 		}
 	case hit:

@@ -1,0 +1,302 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pachfs/test/harness"
+)
+
+// A crowd is two mounts and raw clients that commit to one branch. Every
+// version of a file is one of its kind, and says whose it is and what its
+// writer saw before: "who number saw\n".
+type crowd struct {
+	s   *harness.Server
+	ref string
+
+	raw sync.RWMutex // a raw client that holds a commit open keeps the others away: their puts would go into it
+
+	mu       sync.Mutex
+	n        int
+	theirs   map[string]string  // what raw clients put, and into which path
+	opened   map[string]bool    // commits that raw clients opened
+	landed   map[string]string  // what mounts were told has landed, and into which path
+	all      map[string]string  // every version, by its number
+	reported map[[3]string]bool // who was told that his commit lies on which path of which commit
+	done     map[string]int     // what happened, to be logged
+}
+
+func (c *crowd) version(who, saw string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+	data := fmt.Sprintf("%s %d %s\n", who, c.n, nameOf(saw))
+	c.all[nameOf(data)] = data
+	return data
+}
+
+func (c *crowd) count(what string) {
+	c.mu.Lock()
+	c.done[what]++
+	c.mu.Unlock()
+}
+
+// nameOf gives the number of a version, "-" of none.
+func nameOf(data string) string { return field(data, 1) }
+
+func field(data string, i int) string {
+	if f := strings.Fields(data); len(f) == 3 {
+		return f[i]
+	}
+	return "-"
+}
+
+const crowdPaths = 40
+
+func (c *crowd) path(r *rand.Rand) string { return fmt.Sprintf("/f%d", r.IntN(crowdPaths)) }
+
+// putter is a raw client: one-off puts, and commits that it opens and finishes.
+func (c *crowd) putter(t *testing.T, r *rand.Rand, who string, rounds int) {
+	for range rounds {
+		time.Sleep(time.Duration(r.IntN(500)) * time.Millisecond)
+		files := map[string]string{}
+		for range 1 + r.IntN(2) {
+			files[c.path(r)] = c.version(who, "")
+		}
+		if r.IntN(4) > 0 {
+			c.raw.RLock()
+			c.put(t, "", files)
+			c.raw.RUnlock()
+		} else {
+			c.open(t, r, files)
+		}
+	}
+}
+
+// put commits files, or puts them into a commit that is open.
+func (c *crowd) put(t *testing.T, id string, files map[string]string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := c.s.Peer.ModifyCommit(ctx, c.ref, id, files); err != nil {
+		t.Errorf("a put of somebody else's failed: %v", err)
+		return
+	}
+	c.count("puts")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for p, data := range files {
+		c.theirs[data] = p
+	}
+}
+
+// open opens a commit, puts into it and finishes it after a while.
+func (c *crowd) open(t *testing.T, r *rand.Rand, files map[string]string) {
+	c.raw.Lock()
+	defer c.raw.Unlock()
+	id := c.s.Peer.StartCommit(t, c.ref)
+	c.count("commits opened by others")
+	c.mu.Lock()
+	c.opened[id] = true
+	c.mu.Unlock()
+	c.put(t, id, files)
+	time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
+	c.s.Peer.FinishCommit(t, c.ref, id)
+}
+
+// A member is a mount of the crowd and who works in it.
+type member struct {
+	c      *crowd
+	who    string
+	m      *harness.Mount
+	staged map[string]string // by path, since the last commit
+}
+
+// work edits files as people do, who read what they change, and commits now and
+// then. What is in conflict is given up.
+func (a *member) work(t *testing.T, r *rand.Rand, rounds int) {
+	for range rounds {
+		for range 1 + r.IntN(3) {
+			p := a.c.path(r)
+			if err := a.edit(p); err != nil {
+				t.Errorf("%s edits %s: %v", a.who, p, err)
+			}
+			time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
+		}
+		a.commit(t)
+	}
+	for range 50 { // until all has landed
+		if a.commit(t) {
+			return
+		}
+	}
+	t.Errorf("%s: what is staged does not land: %+v", a.who, a.m.Status(t, a.c.ref))
+}
+
+func (a *member) edit(p string) error {
+	f, err := os.OpenFile(a.m.Path(a.c.ref, p), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	saw, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	data := a.c.version(a.who, string(saw))
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt([]byte(data), 0); err != nil {
+		return err
+	}
+	a.staged[p] = data
+	return f.Close()
+}
+
+// commit says whether all that was staged has landed. A failed trigger that
+// names conflicts has them discarded.
+func (a *member) commit(t *testing.T) bool {
+	out, err := exec.Command("touch", a.m.Path(a.c.ref, ".commit")).CombinedOutput()
+	st := a.m.Status(t, a.c.ref)
+	a.c.mu.Lock()
+	for _, o := range st.Overwritten {
+		a.c.reported[[3]string{a.who, o.Path, o.Commit}] = true
+	}
+	if err == nil {
+		for p, data := range a.staged {
+			a.c.landed[data] = p
+		}
+		clear(a.staged)
+	}
+	a.c.mu.Unlock()
+	if err == nil {
+		a.c.count("triggers that landed")
+		return true
+	}
+	if !strings.Contains(string(out), "busy") {
+		t.Errorf("%s: %v: %s; %+v", a.who, err, out, st)
+	}
+	a.c.count("triggers that named a conflict, or an open commit")
+	for _, p := range st.Conflicts {
+		r := harness.Pachfs(t, "discard", a.m.Path(a.c.ref, p))
+		for end := time.Now().Add(20 * time.Second); strings.Contains(r.Err, "under way") && time.Now().Before(end); { // it looks for a new head
+			time.Sleep(20 * time.Millisecond)
+			r = harness.Pachfs(t, "discard", a.m.Path(a.c.ref, p))
+		}
+		if r.Code != 0 {
+			t.Errorf("%s: discard %s: %v", a.who, p, r)
+		}
+		delete(a.staged, p)
+	}
+	return false
+}
+
+// Two mounts and raw clients commit to one branch at random: nobody is
+// overwritten in silence, every staged change lands or is reported, no put of
+// theirs fails, is lost or moves into a commit of ours (promise 6).
+func TestInterleaved(t *testing.T) {
+	rounds := *interleavings
+	if testing.Short() {
+		rounds = 5
+	}
+	r := random(t)
+	s := harness.Serve(t)
+	c := &crowd{s: s, ref: s.Ref("crowd@master"), theirs: map[string]string{}, opened: map[string]bool{}, landed: map[string]string{},
+		all: map[string]string{}, reported: map[[3]string]bool{}, done: map[string]int{}}
+	s.Peer.Create(t, s.Ref("crowd"))
+	first := s.Peer.PutWait(t, c.ref, map[string]string{"/start": "start"})
+	var members []*member
+	var wg sync.WaitGroup
+	for _, who := range []string{"one", "two"} {
+		a := &member{c: c, who: who, staged: map[string]string{},
+			m: harness.MountSpec(t, harness.Spec{URL: s.URL, Deadline: 10 * time.Minute})}
+		members = append(members, a)
+		r := rand.New(rand.NewPCG(r.Uint64(), 0))
+		wg.Go(func() { a.work(t, r, rounds) })
+	}
+	for _, who := range []string{"putter", "other"} {
+		r := rand.New(rand.NewPCG(r.Uint64(), 0))
+		wg.Go(func() { c.putter(t, r, who, 2*rounds) })
+	}
+	wg.Wait()
+	s.Peer.Finished(t, c.ref)
+	c.history(t, first)
+	want := s.Peer.Tree(t, c.ref, "")
+	for _, a := range members {
+		harness.Eventually(t, 20*time.Second, a.who+" shows the head", func() bool {
+			for p, data := range want {
+				if b, err := os.ReadFile(a.m.Path(c.ref, p)); err != nil && !errors.Is(err, fs.ErrNotExist) || string(b) != data {
+					return false
+				}
+			}
+			return true
+		})
+		a.m.Stop(t, 0)
+	}
+	t.Log(c.done)
+	if c.done["triggers that landed"] < rounds {
+		t.Error("hardly anything landed")
+	}
+}
+
+// history walks the branch and holds each commit against what everybody was told.
+func (c *crowd) history(t *testing.T, first string) {
+	seen := map[string]string{} // a version -> the commit
+	parent, tree := first, c.s.Peer.Tree(t, c.ref, first)
+	for _, info := range c.s.Peer.Commits(t, c.ref, first) {
+		id := info.Commit.Id
+		next := c.s.Peer.Tree(t, c.ref, id)
+		var whose []string
+		for p := range c.s.Peer.Diff(t, c.ref, id) {
+			data := next[p]
+			if other := seen[data]; other != "" {
+				t.Errorf("%q of %s landed in %s and in %s", data, p, other, id)
+			}
+			seen[data] = id
+			who := field(data, 0)
+			whose = append(whose, who)
+			if who == "one" || who == "two" {
+				c.overwrites(t, id, parent, who, p, tree[p], data)
+			}
+		}
+		slices.Sort(whose)
+		if whose = slices.Compact(whose); len(whose) > 1 && !c.opened[id] {
+			t.Errorf("commit %s holds changes of %v", id, whose)
+		}
+		parent, tree = id, next
+	}
+	for _, told := range []map[string]string{c.theirs, c.landed} {
+		for data, p := range told {
+			if seen[data] == "" {
+				t.Errorf("%q was acknowledged for %s and is in no commit", data, p)
+			}
+		}
+	}
+}
+
+// overwrites looks at a version that a mount laid over another: its writer saw
+// that one, or one of his own on top of it, or was told.
+func (c *crowd) overwrites(t *testing.T, id, parent, who, p, old, data string) {
+	saw := field(data, 2)
+	for saw != nameOf(old) && field(c.all[saw], 0) == who {
+		saw = field(c.all[saw], 2)
+	}
+	if saw == nameOf(old) {
+		return
+	}
+	if c.count("overwritten in the same instant, and told"); c.reported[[3]string{who, p, parent}] {
+		return
+	}
+	t.Errorf("commit %s of %s: %s was %q in %s, which the writer of %q had not seen, and nobody was told: %v", id, who, p, old, parent, data, c.reported)
+}
