@@ -32,7 +32,7 @@ var wrote = time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
 // leftBehind stages changes of every kind, and kills the mount.
 func leftBehind(t *testing.T) *leftover {
 	t.Helper()
-	l := mounted(t)
+	l := mountedLabels(t)
 	m, labels := l.m, l.labels
 	write(t, m.Path(l.notes, "n"), "a note")
 	write(t, m.Path(labels, "new.json"), "new")
@@ -59,8 +59,8 @@ func leftBehind(t *testing.T) *leftover {
 	return l
 }
 
-// mounted mounts with the state directory where it is by default.
-func mounted(t *testing.T) *leftover {
+// mountedLabels mounts with the state directory where it is by default.
+func mountedLabels(t *testing.T) *leftover {
 	t.Helper()
 	s := harness.ServeOwn(t)
 	l := &leftover{t: t, s: s, home: t.TempDir(), labels: s.Ref("labels@master"), notes: s.Ref("notes@main")}
@@ -386,7 +386,7 @@ func TestStateDiscardOfASentCommit(t *testing.T) {
 
 // While a mount has the directory, it tells of it, and the rest is refused.
 func TestStateWhileMounted(t *testing.T) {
-	l := mounted(t)
+	l := mountedLabels(t)
 	write(t, l.m.Path(l.labels, "new"), "new")
 	for _, i := range []listed{l.list(), l.list(l.m.Dir), l.list(l.m.State)} {
 		if i.PID != l.m.Pid() || i.Mountpoint != l.m.Dir || len(i.Branches) != 1 || i.Branches[0].Staged.Files != 1 || len(i.Branches[0].Deployment) != 32 {
