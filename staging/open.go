@@ -124,9 +124,9 @@ func (f *File) Close(write bool) error {
 		f.writers--
 	}
 	idle := f.writers == 0
+	f.mu.Lock() // before anybody opens it anew: what he does to it is not complete
 	o.mu.Unlock()
 	var err error
-	f.mu.Lock()
 	if write {
 		err = f.closed(idle)
 	}
