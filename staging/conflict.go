@@ -29,11 +29,14 @@ func ParsePolicy(s string) (Policy, error) {
 	return "", fmt.Errorf("%q is none of %s, %s and %s", s, Fail, Ours, Theirs)
 }
 
-// conflicts lists the staged paths that others changed since the base.
+// conflicts lists what others changed since the base of the paths that are
+// staged, if any of it is in the way of this attempt: what is staged above goes
+// into the list, too, for whoever has to decide.
 func (a *attempt) conflicts() ([]string, error) {
 	base := a.o.Base().Commit
 	a.o.mu.RLock()
-	found := a.o.pinned(a.top + 1)
+	found, n := a.o.pinned(len(a.o.layers)), len(a.o.pinned(a.top+1))
+	staged := newPathSet(a.o.stagedPaths(len(a.o.layers), false))
 	a.o.mu.RUnlock()
 	if !a.head.Commit.Same(base) {
 		var theirs map[string]pachclient.Diff
@@ -47,11 +50,17 @@ func (a *attempt) conflicts() ([]string, error) {
 		ours := newPathSet(a.delta.paths())
 		for p := range theirs {
 			if ours.overlaps(p) {
-				found = append(found, p)
+				n++
+			} else if !staged.overlaps(p) {
+				continue
 			}
+			found = append(found, p)
 		}
 	}
 	a.o.setConflicts(found)
+	if n == 0 {
+		return nil, nil
+	}
 	return found, nil
 }
 

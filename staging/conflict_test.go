@@ -421,3 +421,23 @@ func TestLandNeverGetsThrough(t *testing.T) {
 	b.lands()
 	b.holds(tree{"/a": "1"})
 }
+
+// A trigger in conflict names every path, also when a layer was kept by a
+// commit that failed before: both in its error and in the status.
+func TestConflictNamesAllBesideAKeptLayer(t *testing.T) {
+	b := newBench(t)
+	b.follows(b.foreign(tree{"/a": "a", "/b": "b"}))
+	b.write("/a", "mine")
+	b.Fail("Branch", clienttest.Before, 1, errOther) // after the upload
+	if _, err := b.o.Commit(t.Context(), ""); err == nil {
+		t.Fatal("the commit succeeds")
+	}
+	b.Heal()
+	b.write("/b", "mine")
+	b.foreign(tree{"/a": "theirs", "/b": "theirs"})
+	_, err := b.o.Commit(t.Context(), "")
+	b.is(err, staging.ErrConflict)
+	if c := b.o.Status().Conflicts; len(c) != 2 || !strings.Contains(err.Error(), "/b") {
+		t.Fatalf("%v; the status names %v", err, c)
+	}
+}

@@ -20,7 +20,17 @@ func (m *model) openAny() {
 	}
 	write := m.number("write", 3) > 0
 	m.did("open %s, write %v: handle %d", p, write, len(m.handles))
-	m.handles = append(m.handles, &modelHandle{m.openFile(p, write), m.ref.files[p], write})
+	m.handles = append(m.handles, m.openHandle(p, write))
+}
+
+// openHandle opens a file. One that was closed, and not released yet, is
+// complete before the next writer changes it.
+func (m *model) openHandle(p string, write bool) *modelHandle {
+	f := m.ref.files[p]
+	if write && f.flushed {
+		f.settle()
+	}
+	return &modelHandle{m.openFile(p, write), f, write}
 }
 
 func (m *model) handleAny() {
@@ -80,10 +90,11 @@ func (m *model) writeTo(h *modelHandle) {
 func (m *model) closeHandle(i int) {
 	h := m.handles[i]
 	m.handles = slices.Delete(m.handles, i, i+1)
-	m.must(h.f.Close(h.write))
-	if h.write {
+	if h.write { // as the kernel has it: close(2), and the release a little later
+		m.must(h.f.Flushed())
 		h.m.settle()
 	}
+	m.must(h.f.Close(h.write))
 }
 
 func (m *model) closeAll() {

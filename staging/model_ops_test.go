@@ -97,7 +97,7 @@ func (m *model) changeAny() {
 		return
 	}
 	m.did("change %s", p)
-	m.handles = append(m.handles, &modelHandle{m.openFile(p, true), m.ref.files[p], true})
+	m.handles = append(m.handles, m.openHandle(p, true))
 	m.writeTo(m.handles[len(m.handles)-1])
 	m.closeHandle(len(m.handles) - 1)
 }
