@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,5 +49,74 @@ func TestAgain(t *testing.T) {
 	<-m.done
 	if _, err = m.again(t.Context(), s); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("after a death at once: %v", err)
+	}
+}
+
+// pachfs dies while pachd is away: it is mounted again once pachd is back, and
+// until then Ctrl-C ends the waiting.
+func TestAgainWithoutServer(t *testing.T) {
+	bin, store := build(t), t.TempDir()
+	server, url := serve(t, bin, store, "")
+	s := setting{bin: counting(t, filepath.Join(bin, "pachfs")), dir: t.TempDir(), pachd: url}
+	must(t, os.Mkdir(s.mount(), 0o755))
+	m, err := mount(t.Context(), s)
+	must(t, err)
+	t.Cleanup(func() { syscall.Unmount(s.mount(), syscall.MNT_DETACH) }) // of the one that died
+	must(t, os.Mkdir(filepath.Join(s.mount(), "labels@master"), 0o755))
+	written := filepath.Join(s.mount(), "labels@master", "1")
+	must(t, os.WriteFile(written, []byte("one"), 0o644))
+	m.since = m.since.Add(-time.Hour)
+	kill(server)
+	must(t, m.cmd.Process.Kill())
+	<-m.done
+
+	ctx, interrupt := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { _, err := m.again(ctx, s); stopped <- err }()
+	tries(t, s.bin, 3) // the mount, one in vain, one more
+	interrupt()
+	if err := <-stopped; err == nil || !strings.Contains(err.Error(), "what is staged waits") {
+		t.Errorf("interrupted: %v", err)
+	}
+
+	type result struct {
+		m   *mounted
+		err error
+	}
+	back := make(chan result, 1)
+	go func() { m, err := m.again(t.Context(), s); back <- result{m, err} }()
+	tries(t, s.bin, 5)
+	_, listen, _ := strings.Cut(url, "://")
+	serve(t, bin, store, listen)
+	r := <-back
+	must(t, r.err)
+	if b, err := os.ReadFile(written); err != nil || string(b) != "one" {
+		t.Errorf("what was staged: %q %v", b, err)
+	}
+	must(t, r.m.unmount())
+}
+
+// counting puts a script before a command, which notes each run in a file beside it.
+func counting(t *testing.T, command string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "counting")
+	script := fmt.Sprintf("#!/bin/sh\necho run >>%s.runs\nexec %s \"$@\"\n", name, command)
+	must(t, os.WriteFile(name, []byte(script), 0o755))
+	return name
+}
+
+// tries waits until a command that counts was run so many times.
+func tries(t *testing.T, name string, want int) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		b, err := os.ReadFile(name + ".runs")
+		must(t, err)
+		if bytes.Count(b, []byte("\n")) >= want {
+			t.Logf("run %d after %v", want, time.Since(began))
+			return
+		}
+		if time.Since(began) > 5*time.Minute { // a dozen seconds each are expected
+			t.Fatalf("%s", b)
+		}
 	}
 }
