@@ -79,17 +79,6 @@ func launch(t *testing.T, conf func() remote.Config, cmd *exec.Cmd, dir string) 
 	return s
 }
 
-// build gives a directory with the binaries.
-func build(t *testing.T) string {
-	t.Helper()
-	bin := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", bin, "pachfs/cmd/pachfs", "pachfs/cmd/labelstudio")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return bin
-}
-
 // before121 says whether LS names 1.20: it leaves the file of a deleted
 // annotation, serves pictures without an ETag, and has other forms.
 func before121() bool { return strings.HasPrefix(os.Getenv("LS"), "1.20.") }
