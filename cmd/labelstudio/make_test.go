@@ -85,17 +85,12 @@ func bystander(t *testing.T) func() {
 	const usual = "../../.run/label-studio"
 	ran, _ := os.Stat(filepath.Join(usual, "install.log"))
 	s := setting{bin: filepath.Join(build(t), "pachfs"), dir: t.TempDir()}
-	must(t, os.Mkdir(s.mount(), 0o755))
-	m, err := mount(t.Context(), s)
-	must(t, err)
+	m, file := staged(t, s)
 	t.Cleanup(func() { must(t, m.unmount()) })
-	must(t, os.Mkdir(filepath.Join(s.mount(), "labels@master"), 0o755))
-	file := filepath.Join(s.mount(), "labels@master", "1")
-	must(t, os.WriteFile(file, []byte("mine"), 0o644))
 	return func() {
 		t.Helper()
 		b, err := os.ReadFile(file)
-		if err != nil || string(b) != "mine" {
+		if err != nil || string(b) != "one" {
 			t.Errorf("another mount: %q, %v", b, err)
 		}
 		select {

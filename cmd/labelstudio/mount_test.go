@@ -13,22 +13,29 @@ import (
 	"time"
 )
 
+// staged mounts, and gives a file that is written and not committed.
+func staged(t *testing.T, s setting) (*mounted, string) {
+	t.Helper()
+	must(t, os.Mkdir(s.mount(), 0o755))
+	m, err := mount(t.Context(), s)
+	must(t, err)
+	must(t, os.Mkdir(filepath.Join(s.mount(), "labels@master"), 0o755))
+	file := filepath.Join(s.mount(), "labels@master", "1")
+	must(t, os.WriteFile(file, []byte("one"), 0o644))
+	return m, file
+}
+
 // A mount whose pachfs was killed comes back; one that somebody took away, or
 // that dies at once, does not.
 func TestAgain(t *testing.T) {
 	s := setting{bin: filepath.Join(build(t), "pachfs"), dir: t.TempDir()}
-	must(t, os.Mkdir(s.mount(), 0o755))
-	m, err := mount(t.Context(), s)
-	must(t, err)
+	m, written := staged(t, s)
 	t.Cleanup(func() { syscall.Unmount(s.mount(), syscall.MNT_DETACH) }) // of the one that died
-	must(t, os.Mkdir(filepath.Join(s.mount(), "labels@master"), 0o755))
-	written := filepath.Join(s.mount(), "labels@master", "1")
-	must(t, os.WriteFile(written, []byte("one"), 0o644))
 
 	m.since = m.since.Add(-time.Hour)
 	must(t, m.cmd.Process.Kill())
 	<-m.done
-	m, err = m.again(t.Context(), s)
+	m, err := m.again(t.Context(), s)
 	must(t, err)
 	if b, err := os.ReadFile(written); err != nil || string(b) != "one" {
 		t.Errorf("what was staged: %q %v", b, err)
@@ -58,42 +65,37 @@ func TestAgainWithoutServer(t *testing.T) {
 	bin, store := build(t), t.TempDir()
 	server, url := serve(t, bin, store, "")
 	s := setting{bin: counting(t, filepath.Join(bin, "pachfs")), dir: t.TempDir(), pachd: url}
-	must(t, os.Mkdir(s.mount(), 0o755))
-	m, err := mount(t.Context(), s)
-	must(t, err)
+	m, written := staged(t, s)
 	t.Cleanup(func() { syscall.Unmount(s.mount(), syscall.MNT_DETACH) }) // of the one that died
-	must(t, os.Mkdir(filepath.Join(s.mount(), "labels@master"), 0o755))
-	written := filepath.Join(s.mount(), "labels@master", "1")
-	must(t, os.WriteFile(written, []byte("one"), 0o644))
-	m.since = m.since.Add(-time.Hour)
-	kill(server)
-	must(t, m.cmd.Process.Kill())
-	<-m.done
-
 	ctx, interrupt := context.WithCancel(t.Context())
-	stopped := make(chan error, 1)
-	go func() { _, err := m.again(ctx, s); stopped <- err }()
+	back, failed := make(chan *mounted, 1), make(chan error, 1)
+	dies := func(server *exec.Cmd, m *mounted) {
+		m.since = m.since.Add(-time.Hour)
+		kill(server)
+		must(t, m.cmd.Process.Kill())
+		<-m.done
+		go func() {
+			next, err := m.again(ctx, s)
+			failed <- err
+			back <- next
+		}()
+	}
+	dies(server, m)
 	tries(t, s.bin, 3) // the mount, one in vain, one more
-	interrupt()
-	if err := <-stopped; err == nil || !strings.Contains(err.Error(), "what is staged waits") {
-		t.Errorf("interrupted: %v", err)
-	}
-
-	type result struct {
-		m   *mounted
-		err error
-	}
-	back := make(chan result, 1)
-	go func() { m, err := m.again(t.Context(), s); back <- result{m, err} }()
-	tries(t, s.bin, 5)
 	_, listen, _ := strings.Cut(url, "://")
-	serve(t, bin, store, listen)
-	r := <-back
-	must(t, r.err)
+	server, _ = serve(t, bin, store, listen)
+	must(t, <-failed)
+	m = <-back
 	if b, err := os.ReadFile(written); err != nil || string(b) != "one" {
 		t.Errorf("what was staged: %q %v", b, err)
 	}
-	must(t, r.m.unmount())
+
+	dies(server, m)
+	tries(t, s.bin, 4)
+	interrupt()
+	if err := <-failed; err == nil || !strings.Contains(err.Error(), "what is staged waits") {
+		t.Errorf("interrupted: %v", err)
+	}
 }
 
 // counting puts a script before a command, which notes each run in a file beside it.

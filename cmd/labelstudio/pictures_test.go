@@ -59,8 +59,8 @@ func (s *story) served(task labelstudio.Task, want []byte) {
 	}
 }
 
-// tagged gives the ETag of an answer, which has to have one, and be void for
-// nobody who has it. 1.20 has none.
+// tagged gives the ETag of an answer, which has to have one, and whoever has
+// that gets nothing new. 1.20 has none.
 func (s *story) tagged(task labelstudio.Task, resp *http.Response) string {
 	s.t.Helper()
 	tag := resp.Header.Get("ETag")
