@@ -17,6 +17,7 @@ import (
 // and what is in them, is asked of the server by another client. The store of
 // the target's own is TestMake's.
 func TestStory(t *testing.T) {
+	t.Parallel() // half of it is Label Studio's first start, on one core
 	bin, dir := build(t), t.TempDir()
 	_, url := serve(t, bin, t.TempDir(), "")
 	s := begin(t, at(url), bin, dir, "-pachd", url)

@@ -62,6 +62,7 @@ func TestAgain(t *testing.T) {
 // pachfs dies while pachd is away: it is mounted again once pachd is back, and
 // until then Ctrl-C ends the waiting.
 func TestAgainWithoutServer(t *testing.T) {
+	t.Parallel() // it mostly waits
 	bin, store := build(t), t.TempDir()
 	server, url := serve(t, bin, store, "")
 	s := setting{bin: counting(t, filepath.Join(bin, "pachfs")), dir: t.TempDir(), pachd: url}
