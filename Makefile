@@ -28,9 +28,9 @@ demo: packages $(BIN) ## the whole story by itself, step by step
 	@go build -o bin/demo ./cmd/demo
 	@bin/demo -story -pachfs $(BIN)
 
-label-studio: packages $(BIN) ## Label Studio on a mount, ready to log in (LS=1.20.0 PORT=8080 PACHD=grpc://… CONTEXT=…)
+label-studio: packages $(BIN) ## Label Studio on a mount, ready to log in (LS=1.20.0 PORT=8080 PACHD=grpc://… CONTEXT=… DIR=…)
 	@go build -o bin/labelstudio ./cmd/labelstudio
-	@exec bin/labelstudio -pachfs $(BIN) -ls "$(LS)" -port $(or $(PORT),8080) -pachd "$(PACHD)" -context "$(CONTEXT)"
+	@exec bin/labelstudio -pachfs $(BIN) -ls "$(LS)" -port $(or $(PORT),8080) -pachd "$(PACHD)" -context "$(CONTEXT)" $(if $(DIR),-dir "$(DIR)")
 
 check: lint ## format, vet, staticcheck and the fast tests: the inner loop
 	go test -short $(PURE)

@@ -22,12 +22,12 @@ func TestFailures(t *testing.T) {
 	p, dir := newPachd(t), t.TempDir()
 	small(t, filepath.Join(dir, "state"))
 	fresh(t, installed(t), filepath.Join(dir, "data"))
-	s := begin(t, build(t), dir, "-context", "failures")
+	s := begin(t, p.conf, build(t), dir, "-context", "failures")
 	process := s.process()
 	t.Run("conflict", func(t *testing.T) { s.in(t).conflict(p) })
 	t.Run("token expires", func(t *testing.T) { s.in(t).tokenExpires(p) })
 	t.Run("full disk", func(t *testing.T) { s.in(t).fullDisk(p) })
-	t.Run("pachfs killed", func(t *testing.T) { s.in(t).killed(p) })
+	t.Run("pachfs killed", func(t *testing.T) { s.in(t).killed() })
 	if now := s.process(); now != process {
 		t.Errorf("Label Studio is process %d, was %d", now, process)
 	}
@@ -59,7 +59,7 @@ func (s *story) conflict(p *pachd) {
 	t, tasks := s.t, s.tasks()
 	mine := s.annotate(tasks["sunset-1.png"].ID, 20)
 	name := fmt.Sprint(mine)
-	s.lands(p)
+	s.lands()
 	must(t, s.patch(mine, 21))
 	other := s.annotate(tasks["sunset-2.png"].ID, 22)
 	theirs := fmt.Sprintf(`{"id":%d,"by":"somebody else"}`, mine)
@@ -79,11 +79,11 @@ func (s *story) conflict(p *pachd) {
 	if out, err := s.run("discard", name); err != nil {
 		t.Fatalf("discard: %v %s", err, out)
 	}
-	if files := s.lands(p); len(files) != 3 || files[name] != theirs {
+	if files := s.lands(); len(files) != 3 || files[name] != theirs {
 		t.Errorf("after discard: %q", files)
 	}
 	must(t, s.patch(mine, 24)) // seen theirs, and made anew
-	s.lands(p)
+	s.lands()
 	if x, err := s.xOf(mine); err != nil || x != 24 {
 		t.Errorf("made anew: x %d, %v", x, err)
 	}
@@ -130,7 +130,7 @@ func (s *story) tokenExpires(p *pachd) {
 
 // pachfs is killed while an annotation is being written; the command mounts
 // again, and Label Studio goes on.
-func (s *story) killed(p *pachd) {
+func (s *story) killed() {
 	t, tasks := s.t, s.tasks()
 	staged := map[string]string{}
 	for i, name := range []string{"checker-1.png", "checker-2.png", "checker-3.png"} {
@@ -171,7 +171,7 @@ func (s *story) killed(p *pachd) {
 		t.Errorf("a picture: %s, %d bytes of %d", resp.Status, len(got), len(want))
 	}
 	s.annotate(tasks["checker-4.png"].ID, 43)
-	s.repair(p)
+	s.repair()
 }
 
 // appears waits for a file that has bytes and was not there before.
@@ -196,7 +196,7 @@ func (s *story) appears() string {
 func (s *story) fullDisk(p *pachd) {
 	t, tasks := s.t, s.tasks()
 	landed := s.annotate(tasks["liberty-3.png"].ID, 50)
-	committed := s.lands(p)
+	committed := s.lands()
 	staged := map[string]string{}
 	for i, name := range []string{"liberty-4.png", "sunset-4.png"} {
 		id := fmt.Sprint(s.annotate(tasks[name].ID, 51+i))
@@ -237,7 +237,7 @@ func (s *story) fullDisk(p *pachd) {
 	}
 	must(t, os.Remove(ballast.Name()))
 	s.annotate(tasks["ripples-4.png"].ID, 55)
-	s.repair(p)
+	s.repair()
 }
 
 // zeros never end.

@@ -68,9 +68,13 @@ func mount(ctx context.Context, s setting) (*mounted, error) {
 // tooShort is a life after which another one would be no better.
 const tooShort = 3 * time.Second
 
+// pause is between two tries to mount again.
+const pause = 3 * time.Second
+
 // again mounts anew where pachfs died. Label Studio goes on: it holds nothing
-// of a mount but paths, and what it had written is still staged. A mount that
-// somebody took away on purpose stays away.
+// of a mount but paths, and what it had written is still staged. Where that
+// fails, because pachd is away too, it is tried until it works or ctx ends.
+// A mount that somebody took away on purpose stays away.
 func (m *mounted) again(ctx context.Context, s setting) (*mounted, error) {
 	switch code := m.cmd.ProcessState.ExitCode(); {
 	case code == control.ExitDone:
@@ -79,7 +83,20 @@ func (m *mounted) again(ctx context.Context, s setting) (*mounted, error) {
 		return nil, fmt.Errorf("pachfs ended: %w", m.err)
 	}
 	fmt.Fprintf(os.Stderr, "label-studio: pachfs died (%v); mounting again\n", m.err)
-	return mount(ctx, s)
+	for {
+		next, err := mount(ctx, s)
+		if err == nil {
+			return next, nil
+		}
+		if ctx.Err() == nil {
+			fmt.Fprintf(os.Stderr, "label-studio: %v; again in %v\n", err, pause)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("stopped without a mount: what is staged waits in %s: %w", filepath.Join(s.dir, "state"), err)
+		case <-time.After(pause):
+		}
+	}
 }
 
 // unmount returns when what was staged has landed.

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"pachfs/pachclient"
 	"pachfs/pachclient/embedded"
 	"pachfs/pachclient/remote"
 )
@@ -72,30 +67,6 @@ func (p *pachd) conf() remote.Config {
 // files of its head.
 func (p *pachd) labels(t *testing.T) (commits int, files map[string]string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	c, err := remote.Dial(ctx, p.conf())
-	must(t, err)
-	defer c.Close()
-	head, err := c.Head(ctx, pachclient.Branch{Project: pachclient.DefaultProject, Repo: "labels", Name: "master"})
-	must(t, err)
-	files = map[string]string{}
-	if head.Commit.Zero() {
-		return 0, files
-	}
-	must(t, c.Log(ctx, head.Commit, func(pachclient.CommitInfo) error { commits++; return nil }))
-	r := c.At(head.Commit)
-	must(t, r.Walk(ctx, "/", func(f pachclient.FileInfo) error {
-		if f.Dir {
-			return nil
-		}
-		b, err := r.Open(ctx, f, 0)
-		if err != nil {
-			return err
-		}
-		content, err := io.ReadAll(b)
-		files[filepath.Base(f.Path)] = string(content)
-		return errors.Join(err, b.Close())
-	}))
-	return commits, files
+	c := dial(t, p.conf())
+	return history(t, c, "labels"), committed(t, c, head(t, c, "labels"))
 }

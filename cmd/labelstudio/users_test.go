@@ -32,7 +32,6 @@ func TestUsers(t *testing.T) {
 		t.Fatal("this test becomes other users: run it as root")
 	}
 	bin, command := build(t), installed(t)
-	must(t, os.Chmod(filepath.Dir(bin), 0o755)) // directories of a test are for its own user
 	for root, above := range map[string]bool{"mountpoint": false, "above": true} {
 		// The user of Label Studio's image, on a mount of root's.
 		t.Run(root+"/1001 and 0", func(t *testing.T) {
@@ -87,15 +86,15 @@ func (s stay) do(script string) string {
 // The command runs behind unshare with these arguments.
 func (g guest) story(t *testing.T, bin, dir string, above bool, unshare []string, more ...string) {
 	_, url := serve(t, bin, t.TempDir(), "")
-	at := "/data/local-files/?d="
+	tasks := "/data/local-files/?d="
 	if above {
-		more, at = append(more, "-root", dir), at+"mnt/"
+		more, tasks = append(more, "-root", dir), tasks+"mnt/"
 	}
 	command := append([]string{filepath.Join(bin, "labelstudio")}, flags(bin, dir, append(more, "-pachd", url)...)...)
-	s := stay{launch(t, exec.Command("unshare", append(unshare, command...)...), dir), g}
+	s := stay{launch(t, at(url), exec.Command("unshare", append(unshare, command...)...), dir), g}
 	s.validated(filepath.Join(s.mnt, "images@master"))
-	s.pictured(at)
-	client := dial(t, url)
+	s.pictured(tasks)
+	client := dial(t, s.conf())
 	before := head(t, client, "labels")
 	id := s.annotate(s.tasks()["sunset-1.png"].ID, 10)
 	once := func() {
@@ -115,7 +114,7 @@ func (g guest) story(t *testing.T, bin, dir string, above bool, unshare []string
 }
 
 // pictured: the tasks are the files, at these URLs, and one of them is looked at.
-func (s stay) pictured(at string) {
+func (s stay) pictured(urls string) {
 	gallery, err := sample.Gallery()
 	must(s.t, err)
 	tasks := s.tasks()
@@ -123,7 +122,7 @@ func (s stay) pictured(at string) {
 		s.t.Fatalf("files %v\ntasks %v", files, tasks)
 	}
 	for name, task := range tasks {
-		if want := at + "images%40master/" + name; task.Data["image"] != want {
+		if want := urls + "images%40master/" + name; task.Data["image"] != want {
 			s.t.Errorf("the task is %v, want %s", task, want)
 		}
 	}

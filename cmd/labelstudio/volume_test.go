@@ -8,7 +8,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -19,8 +18,6 @@ import (
 	"time"
 
 	"pachfs/cmd/internal/labelstudio"
-	"pachfs/pachclient"
-	"pachfs/pachclient/remote"
 )
 
 const (
@@ -38,9 +35,9 @@ func TestVolume(t *testing.T) {
 	_, url := serve(t, bin, t.TempDir(), "")
 	fresh(t, command, filepath.Join(dir, "data"))
 	t.Cleanup(func() { complaints(t, filepath.Join(dir, "data", "log")) })
-	s := begin(t, bin, dir, "-pachd", url, "-cache", behind(t, command, watch.prefix(t)...))
+	s := begin(t, at(url), bin, dir, "-pachd", url, "-cache", behind(t, command, watch.prefix(t)...))
 	pictures := numbered(t)
-	put(t, remote.Config{Address: url}, "images", pictures)
+	put(t, s.conf(), "images", pictures)
 	images := filepath.Join(s.mnt, "images@master")
 	for range 500 { // somebody else's commit is there within a second
 		if _, err := os.Stat(filepath.Join(images, "19")); err == nil {
@@ -59,7 +56,7 @@ func TestVolume(t *testing.T) {
 	if len(tasks) != many+20 {
 		t.Fatalf("%d tasks", len(tasks))
 	}
-	client := dial(t, url)
+	client := dial(t, s.conf())
 	before := head(t, client, "labels")
 	files := s.exported(s.annotateAll(tasks, slices.Sorted(maps.Keys(pictures))[:labels]))
 	if log, err := os.ReadFile(filepath.Join(dir, "data", "log")); err != nil || bytes.Contains(log, []byte("[Errno ")) {
@@ -198,47 +195,4 @@ func complaints(t *testing.T, log string) {
 	if at := bytes.LastIndex(b, []byte("Traceback")); t.Failed() && err == nil && at >= 0 {
 		t.Logf("Label Studio: %.6000s", b[at:])
 	}
-}
-
-// dial is another client.
-func dial(t *testing.T, url string) pachclient.Client {
-	t.Helper()
-	c, err := remote.Dial(t.Context(), remote.Config{Address: url})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func head(t *testing.T, c pachclient.Client, repo string) pachclient.Commit {
-	t.Helper()
-	info, err := c.Head(t.Context(), pachclient.Branch{Project: pachclient.DefaultProject, Repo: repo, Name: "master"})
-	must(t, err)
-	return info.Commit
-}
-
-// news gives the files that the one commit since before made, changed or
-// removed, as the server has it, sorted.
-func news(t *testing.T, c pachclient.Client, repo string, before pachclient.Commit) []string {
-	t.Helper()
-	last := head(t, c, repo)
-	n := 0
-	must(t, c.Log(t.Context(), last, func(i pachclient.CommitInfo) error {
-		if !before.Zero() && i.Commit.Same(before) {
-			return io.EOF
-		}
-		n++
-		return nil
-	}))
-	if n != 1 {
-		t.Fatalf("%d commits since %s", n, before)
-	}
-	var out []string
-	must(t, c.At(last).Diff(t.Context(), before, func(d pachclient.Diff) error {
-		if !d.Dir() {
-			out = append(out, d.Path())
-		}
-		return nil
-	}))
-	slices.Sort(out)
-	return out
 }
