@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Wherever this checkout is, the binary it builds.
 BIN := bin/pachfs
 
-.PHONY: help build run demo label-studio check test all-but-mounts e2e lint unit race mount-tests packages clean
+.PHONY: help build run demo label-studio check test all-but-mounts e2e soak lint unit race mount-tests packages clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ check: lint ## format, vet, staticcheck and the fast tests: the inner loop
 lint:
 	@out=$$(gofmt -l cmd fs pachclient staging test); if [ -n "$$out" ]; then echo "gofmt -w these:"; echo "$$out"; exit 1; fi
 	go vet ./...
+	go vet -tags faults ./staging ./cmd/pachfs
 	go run $(STATICCHECK) ./...
 
 # Two lanes beside each other: mounts mostly wait. CONTRIBUTING.md has the minutes of each rung.
@@ -51,6 +52,10 @@ all-but-mounts:
 
 e2e: packages ## a real Label Studio on a mount, over its API and in a browser (LS=1.20.0 for that release)
 	LS=$(LS) go test -timeout 40m -count=1 ./cmd/labelstudio
+
+soak: packages ## kills, faults, power cuts and models for as long as asked (KILLS=10000)
+	go test -timeout 24h -count=1 -v ./test -run 'TestKill|TestFaults|TestInterleaved' -kills $(or $(KILLS),10000) -triggers 10000 -interleavings 200
+	go test -timeout 24h -count=1 -v ./staging -run 'TestPower|TestModel' -cuts 200000 -steps 200000
 
 unit:
 	go test -timeout 20m $(PURE)
