@@ -75,7 +75,7 @@ func (b *bench) openOn(d *staging.SimDisk, dir string) {
 // After a power cut at any change of the disk, with whatever was not synced
 // lost, kept or torn: the names are those of some moment since the last sync,
 // every file reads as it was at some moment since it was last synced, Check
-// finds nothing, and a commit lands just that (promise 8).
+// finds nothing, and a commit lands just that (promises 8 and 9).
 func TestPower(t *testing.T) {
 	n := *cuts
 	if testing.Short() {

@@ -67,7 +67,13 @@ func (m *match) each(deep bool, fn tree.Visit) error {
 		if !m.inRange(p) {
 			return nil
 		}
-		hit := below || m.glob.Match(strings.TrimSuffix(p, "/"))
+		hit := below
+		if !hit {
+			var err error
+			if hit, err = m.glob.Match(strings.TrimSuffix(p, "/")); err != nil {
+				return unknown("glob %q: %v", m.pattern, err)
+			}
+		}
 		if hit {
 			if err := fn(key, e); err != nil {
 				return err

@@ -1,6 +1,7 @@
 package glob
 
 import (
+	"errors"
 	"math/bits"
 	"strings"
 )
@@ -36,14 +37,26 @@ func Literal(pattern string) bool { return !strings.ContainsAny(pattern, special
 // special character matches nothing.
 func (g *Glob) Prefix() string { return g.prefix }
 
-// Match says whether the whole path matches.
-func (g *Glob) Match(path string) bool {
+// ErrHard: to tell whether a path matches would take more than mostWork.
+var ErrHard = errors.New("the pattern is too hard to match against a path as long as this")
+
+// mostWork is how many steps of one byte a match may take, which bounds its
+// memory as well: a second or so, and some 30 MiB.
+const mostWork = 1 << 28
+
+// Match says whether the whole path matches. It fails with ErrHard.
+func (g *Glob) Match(path string) (bool, error) {
 	if !strings.HasPrefix(path, g.prefix) {
-		return false
+		return false, nil
 	}
 	at := make(positions, len(path)+1)
 	at[0] = true
-	return g.root.move(&run{s: path}, at)[len(path)]
+	r := &run{s: path}
+	at = g.root.move(r, at)
+	if r.work > mostWork {
+		return false, ErrHard
+	}
+	return at[len(path)], nil
 }
 
 // A run matches one path. It remembers where the body of a repeat leads from
@@ -52,6 +65,7 @@ func (g *Glob) Match(path string) bool {
 type run struct {
 	s     string
 	steps map[start]bitset
+	work  int // steps so far; beyond mostWork nothing matches any more
 }
 
 type start struct {
@@ -128,6 +142,9 @@ type byteRange struct{ lo, hi byte }
 
 func (m seq) move(r *run, at positions) positions {
 	for _, x := range m {
+		if r.work += len(at); r.work > mostWork {
+			return make(positions, len(at))
+		}
 		at = x.move(r, at)
 	}
 	return at

@@ -1,6 +1,7 @@
 package glob
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -38,12 +39,12 @@ func TestMatch(t *testing.T) {
 			t.Fatalf("%s: %v", c.pattern, err)
 		}
 		for _, s := range c.yes {
-			if !g.Match(s) {
+			if ok, err := g.Match(s); !ok || err != nil {
 				t.Errorf("%s does not match %s", c.pattern, s)
 			}
 		}
 		for _, s := range c.no {
-			if g.Match(s) {
+			if ok, err := g.Match(s); ok || err != nil {
 				t.Errorf("%s matches %s", c.pattern, s)
 			}
 		}
@@ -64,7 +65,7 @@ func TestNoBlowUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	soon(t, func() {
-		if g.Match("/" + strings.Repeat("a", 300)) {
+		if ok, err := g.Match("/" + strings.Repeat("a", 300)); ok || err != nil {
 			t.Error("matches")
 		}
 	})
@@ -82,12 +83,26 @@ func TestNestingDoesNotBlowUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			soon(t, func() {
-				if g.Match(path) && (op == "+" || op == "@") { // there is no z in it
+				if ok, err := g.Match(path); err != nil || ok && (op == "+" || op == "@") { // there is no z in it
 					t.Errorf("%.20s... matches", deep)
 				}
 			})
 		}
 	}
+}
+
+// What would take long, and much memory, is refused: a pattern within the limits
+// of its form, and a path as long as one can be.
+func TestTooHard(t *testing.T) {
+	g, err := Compile("/" + strings.Repeat("+(*)", 200))
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() {
+		if ok, err := g.Match("/" + strings.Repeat("a", 4000)); ok || !errors.Is(err, ErrHard) {
+			t.Errorf("%v, %v", ok, err)
+		}
+	})
 }
 
 // soon fails when fn goes on and on.
