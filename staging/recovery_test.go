@@ -280,3 +280,18 @@ func TestKilledTwice(t *testing.T) {
 	b.must(err)
 	b.holds(want)
 }
+
+// A commit of what came to nothing makes none, and what it came to is on disk:
+// a file that was made and removed again is not there without power.
+func TestCommitOfNothingIsOnDisk(t *testing.T) {
+	b := newBench(t)
+	b.must(b.stage.Close())
+	disk, tmp := staging.NewSimDisk(0), memory(t)
+	b.openOn(disk, filepath.Join(tmp, "state"))
+	b.must(b.create("/c").Close(true))
+	b.must(b.o.SyncClosed())
+	b.rm("/c")
+	b.landsNothing()
+	after := b.cutOff(disk, staging.NothingKept, b.o.CopyResidue(), filepath.Join(tmp, "left"))
+	after.missing("/c")
+}

@@ -161,8 +161,8 @@ func (o *Overlay) syncSealed() (bool, error) {
 	o.mu.RLock()
 	sealed, top := slices.Clone(o.layers[:len(o.layers)-1]), o.top()
 	o.mu.RUnlock()
-	if len(sealed) == 0 {
-		return false, nil
+	if len(sealed) == 0 { // what came to nothing has to come to nothing without power, too
+		return false, top.j.sync()
 	}
 	for _, l := range sealed { // without mu: they only change under the landing token
 		l.root.walk(func(n *node) {
