@@ -60,7 +60,12 @@ func (o *Overlay) commit(message string, p Policy) (pachclient.Commit, error) {
 	o.setCommitting(true)
 	defer o.setCommitting(false)
 	defer o.stage.room.commit()()
-	err := o.tryKept(w, p)
+	o.mu.RLock()
+	err := o.broken
+	o.mu.RUnlock()
+	if err == nil {
+		err = o.tryKept(w, p)
+	}
 	some := false
 	if err == nil {
 		some, err = o.seal(message)

@@ -6,12 +6,13 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"pachfs/pachclient"
 )
 
 // Discard forgets what is staged at the paths and below them; everything when
-// none is given. A path that was renamed is two: where it was and where it is.
+// none is given. A rename goes as a whole, whichever of its ends is named.
 // ErrBusy while a commit is under way, or while the fate of one is not known.
 func (o *Overlay) Discard(paths ...string) error { return o.giveUp(paths, false) }
 
@@ -38,12 +39,10 @@ func (s *Stage) Remove(b pachclient.Branch) error {
 }
 
 func (o *Overlay) giveUp(paths []string, sent bool) error {
-	select {
-	case <-o.landing:
-		defer func() { o.landing <- struct{}{} }()
-	default:
-		return fmt.Errorf("discard: %w", ErrBusy)
+	if err := o.takeToken(); err != nil {
+		return fmt.Errorf("discard: %w", err)
 	}
+	defer func() { o.landing <- struct{}{} }()
 	if sent {
 		if err := o.unsend(); err != nil {
 			return err
@@ -86,6 +85,32 @@ func (o *Overlay) unsend() error {
 	return nil
 }
 
+// takeToken ends a look at the head, and waits for no commit.
+func (o *Overlay) takeToken() error {
+	select {
+	case <-o.landing:
+		return nil
+	default:
+	}
+	o.statusMu.Lock()
+	committing := o.progress.committing
+	if o.progress.looking != nil {
+		o.progress.looking()
+	}
+	o.statusMu.Unlock()
+	if committing {
+		return ErrBusy
+	}
+	select {
+	case <-o.landing:
+		return nil
+	case <-o.closing:
+		return ErrClosed
+	case <-time.After(followTimeout):
+		return ErrBusy
+	}
+}
+
 // discard is Discard with mu held.
 func (o *Overlay) discard(paths []string, changed *[]string) error {
 	var gone []string
@@ -108,11 +133,36 @@ func (o *Overlay) discard(paths []string, changed *[]string) error {
 		}
 		gone = append(gone, p)
 	}
+	if o.broken != nil {
+		return o.broken
+	}
+	gone = o.withRenames(gone)
+	*changed = append(*changed, gone...)
 	if err := o.forget(gone); err != nil {
 		return err
 	}
 	o.setConflicts(o.pinned(len(o.layers)))
 	return nil
+}
+
+// withRenames adds the other ends of renames: half of one would be a loss.
+// Called with mu held.
+func (o *Overlay) withRenames(paths []string) []string {
+	set := newPathSet(slices.Clone(paths))
+	for {
+		var more []string
+		for _, l := range o.layers {
+			for _, m := range append(l.moves(), l.movedFiles()...) {
+				if set.covers(m.from) != set.covers(m.to) {
+					more = append(more, m.from, m.to)
+				}
+			}
+		}
+		if len(more) == 0 {
+			return set.sorted
+		}
+		set = newPathSet(append(set.sorted, more...))
+	}
 }
 
 // forget takes out what every layer says at the paths and below them: in one

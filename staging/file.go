@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -53,7 +54,7 @@ type File struct {
 	unsynced bool              // there are bytes or records that are not on disk
 	flushed  bool              // a writer closed its descriptor and has not been released
 	failed   span              // what could not be written since the file was opened: it is not complete
-	synced   []image           // what a power cut leaves: the last that a record vouches for, and the one before, should that record be lost
+	synced   []vouched         // what a power cut leaves: the last that a record vouches for, and the one before, should that record be lost
 }
 
 // fileTable knows the files of an overlay by the number in the journal.
@@ -284,15 +285,21 @@ func (f *File) write(p []byte, off int64) (int, error) {
 // that a power cut may fall back to. Called with f.mu held.
 func (f *File) needs(c *content, off, end int64) bool {
 	return f.isStable && f.stable.uses(c, off, end) ||
-		slices.ContainsFunc(f.synced, func(im image) bool { return im.uses(c, off, end) })
+		slices.ContainsFunc(f.synced, func(v vouched) bool { return v.im.uses(c, off, end) || v.isStable && v.stable.uses(c, off, end) })
 }
 
 // vouch notes that a record says of what the file is now: it is on disk.
 // Called with f.mu held, or alone.
 func (f *File) vouch() {
-	if n := len(f.synced); n == 0 || !f.synced[n-1].same(f.im) {
-		f.synced = append(slices.Clone(f.synced[max(0, n-1):]), f.im)
+	if n := len(f.synced); n == 0 || !f.synced[n-1].im.same(f.im) {
+		f.synced = append(slices.Clone(f.synced[max(0, n-1):]), vouched{f.im, f.stable, f.isStable})
 	}
+}
+
+// vouched is what a record says is on disk.
+type vouched struct {
+	im, stable image
+	isStable   bool
 }
 
 // target gives the content that takes a write to [off, end): the one that took
@@ -386,14 +393,21 @@ func (f *File) half() bool {
 // are on disk: a power cut does not lose them. The next commit takes the file as it
 // is now, even if it stays open.
 func (f *File) Sync() error {
-	if err := f.syncBelow(); err != nil {
-		return err
-	}
 	for try := 0; ; try++ {
 		done, err := f.trySync(try >= 3)
-		if done || err != nil {
+		if err != nil {
 			return err
 		}
+		if !done {
+			continue
+		}
+		err = errors.Join(f.syncBelow(), f.o.Sync()) // all layers: one counts only with the seal below it
+		if err != nil {
+			f.mu.Lock()
+			f.markUnsynced()
+			f.mu.Unlock()
+		}
+		return err
 	}
 }
 
@@ -405,10 +419,14 @@ func (f *File) syncBelow() error {
 	if !ok {
 		return nil
 	}
-	if todo := z.of.snapshot(nil); len(todo) > 0 {
-		return errors.Join(f.o.syncFiles(todo), todo[0].l.j.sync())
+	z.of.mu.Lock()
+	if z.of.node == nil {
+		z.of.mu.Unlock()
+		return nil
 	}
-	return nil
+	s := snapshot{z.of, z.of.im, z.of.layer, slices.Collect(maps.Keys(z.of.owned))}
+	z.of.mu.Unlock()
+	return errors.Join(f.o.syncFiles([]snapshot{s}), f.o.Sync())
 }
 
 // trySync syncs what is there now. It has not succeeded when writers changed
@@ -423,6 +441,12 @@ func (f *File) trySync(patient bool) (done bool, err error) {
 		return true, nil
 	}
 	im, l, cs, retired := f.im, f.layer, slices.Collect(maps.Keys(f.owned)), f.retired
+	f.unsynced = false
+	defer func() {
+		if !done {
+			f.markUnsynced()
+		}
+	}()
 	if !patient {
 		f.mu.Unlock()
 	}
@@ -436,20 +460,19 @@ func (f *File) trySync(patient bool) (done bool, err error) {
 	} else if err != nil {
 		return false, err
 	}
-	f.unsynced = false
-	err = f.settle(opStable, opSynced)
-	if err == nil {
-		err = l.j.sync()
-	}
-	if err != nil {
-		f.markUnsynced()
+	if err = f.settle(opStable, opSynced); err != nil {
 		return false, err
 	}
 	At("synced")
+	keep := slices.Clone(f.retired[len(retired):])
 	for _, c := range retired {
+		if slices.ContainsFunc(f.synced, func(v vouched) bool { return v.im.uses(c, 0, math.MaxInt64) || v.stable.uses(c, 0, math.MaxInt64) }) {
+			keep = append(keep, c)
+			continue
+		}
 		c.disown()
 	}
-	f.retired = f.retired[len(retired):]
+	f.retired = keep
 	return true, nil
 }
 

@@ -14,6 +14,9 @@ import (
 // server (docs/DESIGN.md).
 const pollEvery = 250 * time.Millisecond
 
+// followTimeout is how long one look at the heads of a repo may take.
+const followTimeout = 30 * time.Second
+
 // followLoop keeps the bases at the heads: one call a repo in use.
 func (s *Stage) followLoop() {
 	defer s.done.Done()
@@ -42,7 +45,7 @@ func (s *Stage) followLoop() {
 }
 
 func (s *Stage) followRepo(ctx context.Context, r pachclient.Repo, overlays []*Overlay) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, followTimeout)
 	defer cancel()
 	branches, err := s.opts.Client.Branches(ctx, r)
 	heads := map[string]pachclient.BranchInfo{}
@@ -92,9 +95,12 @@ func (o *Overlay) follow(ctx context.Context, b pachclient.BranchInfo) error {
 	default:
 		return nil
 	}
-	if o.outstanding() {
+	if o.outstanding() || o.isBroken() {
 		return nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	o.setLooking(cancel)
+	defer func() { o.setLooking(nil); cancel() }()
 	info, err := o.client.Head(ctx, o.branch)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -120,6 +126,18 @@ func (o *Overlay) outstanding() bool {
 		}
 	}
 	return false
+}
+
+func (o *Overlay) setLooking(cancel context.CancelFunc) {
+	o.statusMu.Lock()
+	defer o.statusMu.Unlock()
+	o.progress.looking = cancel
+}
+
+func (o *Overlay) isBroken() bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.broken != nil
 }
 
 // advance makes info the base if nothing that is staged was touched.

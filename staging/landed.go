@@ -43,6 +43,9 @@ func (a *attempt) finish(info CommitInfo) error {
 	if !ours {
 		id = landedNone
 	}
+	if err := a.pinAbove(theirs); err != nil {
+		return err
+	}
 	if err := a.note(record{Op: opLanded, To: id}); err != nil {
 		return err
 	}
@@ -221,6 +224,40 @@ type pinnedAt struct {
 
 func (r pinnedAt) ReadAt(p []byte, off int64) (int, error) { return r.z.readAt(r.ctx, p, off) }
 
+// foreign gives what others changed of the paths that differ.
+func (a *attempt) foreign(theirs map[string]pachclient.Diff) []string {
+	var out []string
+	removed := a.delta.removed()
+	for p, d := range theirs {
+		if _, mine := a.want.files[p]; !mine && !(d.New.Path == "" && removed.covers(p)) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// pinAbove records, before the base moves, that others changed what is staged
+// above: a restart finds the new base, and nothing else that tells.
+func (a *attempt) pinAbove(theirs map[string]pachclient.Diff) error {
+	o := a.o
+	foreign := a.foreign(theirs)
+	o.mu.Lock()
+	next := o.layers[a.top+1]
+	staged := newPathSet(stagedIn(o.layers[a.top+1:], true))
+	var rs []record
+	for _, p := range foreign {
+		if staged.overlaps(p) {
+			rs = append(rs, record{Op: opConflict, Path: p})
+		}
+	}
+	err := next.log(&o.files, rs...)
+	o.mu.Unlock()
+	if err != nil || len(rs) == 0 {
+		return err
+	}
+	return next.j.sync()
+}
+
 // swap makes info the base and drops the layers that it holds. It returns the
 // paths that others changed.
 func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient.Diff) []string {
@@ -230,13 +267,7 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient
 			landedAt[ad.file] = ad.path
 		}
 	}
-	var foreign []string
-	removed := a.delta.removed()
-	for p, d := range theirs {
-		if _, mine := a.want.files[p]; !mine && !(d.New.Path == "" && removed.covers(p)) {
-			foreign = append(foreign, p)
-		}
-	}
+	foreign := a.foreign(theirs)
 	o.mu.Lock()
 	dropped := o.layers[:a.top+1]
 	o.layers = append([]*layer(nil), o.layers[a.top+1:]...)

@@ -98,8 +98,12 @@ func (g *trigger) done() {
 	}
 	g.m.ref.landed = max(g.m.ref.landed, g.m.ref.layer-1)
 	g.settle(true)
+	if g.made == 0 { // no commit is needed for directories, which the mount remembers
+		r := g.m.ref
+		r.commits[r.base].dirs = dirsOf(r.commits[r.base].files, r.below.dirs...)
+	}
 	if !slices.ContainsFunc(values(g.m.ref.files), func(f *refFile) bool { return !f.clean || !f.complete }) {
-		if !g.m.busy && g.m.ref.layer-1 == g.m.ref.landed && g.m.handles == nil {
+		if !g.m.busy && g.m.ref.layer-1 == g.m.ref.landed && g.m.handles == nil && len(g.m.ref.named) == 0 {
 			g.m.clean()
 		}
 	}

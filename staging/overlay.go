@@ -37,6 +37,7 @@ type Overlay struct {
 	mu       sync.RWMutex
 	readOnly bool
 	closed   bool
+	broken   error    // why nothing can land any more, nor be taken back; nil: it can
 	layers   []*layer // bottom to top; the last one takes changes
 	lastSeq  uint64
 	base     *base

@@ -42,9 +42,11 @@ func (s pathSet) reachesBelow(p string) bool {
 
 // stagedPaths lists the paths that layers[:n] say something about; with open,
 // those that some process may be about to write to as well. Called with mu held.
-func (o *Overlay) stagedPaths(n int, open bool) []string {
+func (o *Overlay) stagedPaths(n int, open bool) []string { return stagedIn(o.layers[:n], open) }
+
+func stagedIn(layers []*layer, open bool) []string {
 	var out []string
-	for _, l := range o.layers[:n] {
+	for _, l := range layers {
 		l.root.walk(func(c *node) {
 			switch {
 			case c.kind == fileNode && (c.file.changed() || open && c.file.writers > 0),

@@ -314,7 +314,7 @@ func (o *Overlay) settleFiles(power bool) error {
 			} else {
 				o.half[f] = true
 			}
-			if n := len(f.synced); n == 0 || !f.synced[n-1].same(f.im) {
+			if n := len(f.synced); n == 0 || !f.synced[n-1].im.same(f.im) {
 				f.markUnsynced()
 			}
 		})
@@ -351,12 +351,13 @@ func (t *fileTable) fallBack(top *layer) error {
 func (f *File) fallBack(below func(string) (spot, error)) {
 	f.flushed = false
 	if len(f.synced) == 0 && f.isStable && f.stable.local() == 0 && f.stable.lower == 0 {
-		f.synced = []image{f.stable} // it has no bytes that could be lost
+		f.synced = []vouched{{f.stable, f.stable, true}} // it has no bytes that could be lost
 	}
 	if n := len(f.synced); n > 0 {
-		f.im = f.synced[n-1]
-		if f.isStable {
-			f.stable = f.im
+		v := f.synced[n-1]
+		f.im = v.im
+		if !f.isStable || !f.stable.same(v.im) { // what was closed is what is surely there
+			f.stable, f.isStable = v.stable, v.isStable
 		}
 		return
 	}
@@ -377,19 +378,28 @@ func (f *File) fallBack(below func(string) (spot, error)) {
 // collectContents checks that every content that is needed is there, and
 // removes those that nobody needs: what a kill left between two steps.
 func (o *Overlay) collectContents() error {
-	used, frozen := map[string]*content{}, map[*content]bool{}
+	used, frozen, must := map[string]*content{}, map[*content]bool{}, map[string]bool{}
+	var files []*File
 	for _, l := range o.layers {
 		l.root.walk(func(n *node) {
 			if n.kind != fileNode {
 				return
 			}
-			for _, im := range append([]image{n.file.im, n.file.stable}, n.file.synced...) {
+			files = append(files, n.file)
+			use := func(im image, needed bool) {
 				for _, p := range im.pieces {
 					if p.c != nil {
 						used[p.c.name] = p.c
 						frozen[p.c] = frozen[p.c] || l.sealed
+						must[p.c.name] = must[p.c.name] || needed
 					}
 				}
+			}
+			use(n.file.im, true)
+			use(n.file.stable, true)
+			for i, v := range n.file.synced {
+				use(v.im, i == len(n.file.synced)-1)
+				use(v.stable, i == len(n.file.synced)-1)
 			}
 			for c := range n.file.owned {
 				if used[c.name] == nil {
@@ -419,13 +429,20 @@ func (o *Overlay) collectContents() error {
 			if c := used[full]; c != nil {
 				c.o, c.frozen = o, frozen[c]
 				delete(used, full)
-			} else if err := o.d.Remove(full); err != nil {
-				return err
+			} else {
+				o.doom(full)
 			}
 		}
 	}
 	for name := range used {
-		return fmt.Errorf("%s is missing: %w", name, ErrCorrupt)
+		if must[name] {
+			return fmt.Errorf("%s is missing: %w", name, ErrCorrupt)
+		}
+	}
+	for _, f := range files { // what a record vouched for goes once a later one is on disk
+		f.synced = slices.DeleteFunc(f.synced, func(v vouched) bool {
+			return slices.ContainsFunc(slices.Concat(v.im.pieces, v.stable.pieces), func(p piece) bool { return p.c != nil && p.c.o == nil })
+		})
 	}
 	o.files.contents = nil
 	return nil

@@ -74,7 +74,8 @@ func (o *Overlay) pushOver(l *layer, message string) error {
 	if err := errors.Join(append(errs, l.j.append(append(carried, record{Op: opCarried})...))...); err != nil {
 		// Nothing that is said here may count from now on: a restart goes on
 		// with the layer below, as it was before.
-		return errors.Join(fmt.Errorf("%s takes no more changes until it is mounted again: %w", o.branch, err), l.j.close())
+		o.broken = fmt.Errorf("%s takes no more changes until it is mounted again: %w", o.branch, err)
+		return errors.Join(o.broken, l.j.close())
 	}
 	At("carried")
 	return nil
@@ -93,7 +94,7 @@ func (o *Overlay) carry(f *File, from, to *layer) ([]record, error) {
 	if stays {
 		z := &File{o: o, id: f.id, node: n, layer: from, moved: f.moved, staged: true, attr: f.attr,
 			lowerPath: f.lowerPath, lowerSize: f.lowerSize, lowerHash: f.lowerHash}
-		z.im, z.stable, z.isStable = f.committed(), f.committed(), true
+		z.im, z.stable, z.isStable, z.synced = f.committed(), f.committed(), true, f.synced
 		for c := range f.owned {
 			c.freeze()
 			z.adopt(c)
@@ -146,7 +147,7 @@ func (o *Overlay) carryChanges(f *File, p string) []record {
 		}
 		rs = append(rs, x)
 	}
-	if f.flushed {
+	if f.flushed && f.failed.empty() {
 		rs = append(rs, record{Op: opFlushed, File: f.id})
 	}
 	f.unsynced = false

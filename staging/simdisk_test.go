@@ -20,7 +20,8 @@ import (
 // only what the contract of a disk promises: bytes that were synced, and names
 // whose directory was. Of the rest, dice keep some.
 type SimDisk struct {
-	After func() // called after each change, on the goroutine that made it
+	Before func() // a sync of a file
+	After  func() // called after each change, on the goroutine that made it
 
 	mu       sync.Mutex
 	dirs     map[string]*simDir
@@ -414,6 +415,9 @@ func (f *simFile) write(op string, w simWrite) error {
 }
 
 func (f *simFile) Sync() error {
+	if f.d.Before != nil {
+		f.d.Before()
+	}
 	defer f.d.changed()
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()

@@ -1,6 +1,7 @@
 package staging
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 // progress is what the status tells besides the tree. Guarded by Overlay.statusMu.
 type progress struct {
 	committing bool
+	looking    context.CancelFunc // ends a look at the head that is under way; nil: there is none
 	uploaded   int64
 	offline    bool
 	why        *LastError // of offline

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -76,7 +77,8 @@ Ctrl-C here lands what is staged, and unmounts.
 
 // keepMounted is make run.
 func keepMounted(s setting) error {
-	if err := os.MkdirAll(s.mnt, 0o755); err != nil {
+	// A mount that died there is there, and can't be looked at; pachfs takes it away.
+	if err := os.MkdirAll(s.mnt, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	if err := s.seed(); err != nil {

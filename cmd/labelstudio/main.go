@@ -63,7 +63,8 @@ func run(ctx context.Context, s setting) (err error) {
 	if s.root, err = filepath.Abs(s.root); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.mount(), 0o755); err != nil {
+	// A mount that died there is there, and can't be looked at; pachfs takes it away.
+	if err := os.MkdirAll(s.mount(), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	log, err := os.Create(filepath.Join(s.dir, "install.log"))

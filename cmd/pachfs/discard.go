@@ -11,8 +11,8 @@ func newDiscard(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "discard PATH | repo@branch:/PATH ...",
 		Short: "Forget what is staged at the paths and below them",
-		Long: `Forgets staged changes: the paths show what is committed again. A path that was
-renamed is two: where it was and where it is. A whole branch goes with --all.`,
+		Long: `Forgets staged changes: the paths show what is committed again. A rename goes as
+a whole, whichever of its ends is named. A whole branch goes with --all.`,
 		Example: "  pachfs discard labels@master:/1.json\n  pachfs discard --all labels@master",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

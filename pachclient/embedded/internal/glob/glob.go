@@ -41,8 +41,8 @@ func (g *Glob) Prefix() string { return g.prefix }
 var ErrHard = errors.New("the pattern is too hard to match against a path as long as this")
 
 // mostWork is how many steps of one byte a match may take, which bounds its
-// memory as well: a second or so, and some 30 MiB.
-const mostWork = 1 << 28
+// memory as well: a part of a second, and some 8 MiB.
+const mostWork = 1 << 26
 
 // Match says whether the whole path matches. It fails with ErrHard.
 func (g *Glob) Match(path string) (bool, error) {
