@@ -218,12 +218,20 @@ func (m *model) mkdir() {
 	m.both(func(dir string) (string, error) { return "", syscall.Mkdir(dir+p, 0o777) })
 }
 
-// truncate is by path: it is complete when it returns.
+// truncate is by path: it is complete when it returns, or, where somebody has
+// the file open for writing, as his writes are.
 func (m *model) truncate() {
 	p, n := m.anyPath(), int64(m.number("size", 6000))
 	m.did("truncate %s %d", p, n)
-	if m.both(func(dir string) (string, error) { return "", syscall.Truncate(dir+p, n) }) == nil {
-		delete(m.half, m.inode(p))
+	was, _ := os.ReadFile(m.dir + p)
+	if m.both(func(dir string) (string, error) { return "", syscall.Truncate(dir+p, n) }) != nil {
+		return
+	}
+	inode := m.inode(p)
+	if slices.ContainsFunc(m.handles, func(h *modelHandle) bool { return h.write && inodeOf(h.plain) == inode }) {
+		m.dirty(inode, string(was))
+	} else {
+		delete(m.half, inode)
 	}
 }
 
