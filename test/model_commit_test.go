@@ -99,7 +99,7 @@ func (m *model) conflict() {
 	m.commit()
 	files := slices.Sorted(maps.Keys(m.landed))
 	files = slices.DeleteFunc(files, func(p string) bool { // changed again since, by a handle that is still open
-		return m.half[m.inode(p)] != nil
+		return m.half[m.inode(p)] != nil || m.elsewhere(p)
 	})
 	if len(files) == 0 {
 		return
@@ -130,7 +130,8 @@ func (m *model) conflict() {
 	m.tried["conflict "+by]++
 }
 
-// kill is kill -9, and a mount of the same state: handles are gone.
+// kill is kill -9, and a mount of the same state: handles are gone. What was
+// half-written is completed, for some of it counts as closed (elsewhere says why).
 func (m *model) kill() {
 	m.did("kill -9")
 	m.m.Kill(m.t)
@@ -141,6 +142,7 @@ func (m *model) kill() {
 	m.handles = nil
 	m.m.Close(m.t)
 	m.m = m.m.Again(m.t)
+	m.settle(true)
 	m.tried["kill"]++
 }
 

@@ -45,7 +45,7 @@ func (m *model) create() {
 // rewrite opens a file that is there, changes it and closes it.
 func (m *model) rewrite() {
 	p := m.anyFile()
-	if p == "" {
+	if p == "" || m.elsewhere(p) {
 		return
 	}
 	flags := drawn(m, "flags", []int{os.O_RDWR, os.O_RDWR | os.O_TRUNC})
@@ -62,7 +62,7 @@ func (m *model) rewrite() {
 
 func (m *model) open() {
 	p := m.anyPath()
-	if len(m.handles) >= 6 {
+	if len(m.handles) >= 6 || m.elsewhere(p) {
 		return
 	}
 	write := m.number("write", 3) > 0
@@ -218,20 +218,25 @@ func (m *model) mkdir() {
 	m.both(func(dir string) (string, error) { return "", syscall.Mkdir(dir+p, 0o777) })
 }
 
-// truncate is by path: it is complete when it returns, or, where somebody has
-// the file open for writing, as his writes are.
+// elsewhere says whether a file is open for writing. A second writer is not tried
+// here: this process starts others, each of which closes its copies of all that
+// is open, and what the kernel tells of that looks like the first one's close.
+func (m *model) elsewhere(p string) bool {
+	st, err := os.Stat(m.dir + p)
+	return err == nil && slices.ContainsFunc(m.handles, func(h *modelHandle) bool {
+		return h.write && inodeOf(h.plain) == st.Sys().(*syscall.Stat_t).Ino
+	})
+}
+
+// truncate is by path, and complete when it returns.
 func (m *model) truncate() {
 	p, n := m.anyPath(), int64(m.number("size", 6000))
-	m.did("truncate %s %d", p, n)
-	was, _ := os.ReadFile(m.dir + p)
-	if m.both(func(dir string) (string, error) { return "", syscall.Truncate(dir+p, n) }) != nil {
+	if m.elsewhere(p) {
 		return
 	}
-	inode := m.inode(p)
-	if slices.ContainsFunc(m.handles, func(h *modelHandle) bool { return h.write && inodeOf(h.plain) == inode }) {
-		m.dirty(inode, string(was))
-	} else {
-		delete(m.half, inode)
+	m.did("truncate %s %d", p, n)
+	if m.both(func(dir string) (string, error) { return "", syscall.Truncate(dir+p, n) }) == nil {
+		delete(m.half, m.inode(p))
 	}
 }
 

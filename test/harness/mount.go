@@ -21,8 +21,8 @@ type Spec struct {
 	As                     []string      // a prefix to the command, to be somebody else
 	Env                    []string      // more of the environment
 
-	killed bool // a mount before this one was, with these directories
-	Binary                 string        // another than Binary
+	killed bool   // a mount before this one was, with these directories
+	Binary string // another than Binary
 }
 
 // A Mount is a `pachfs mount` in a child.
