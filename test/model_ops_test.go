@@ -27,6 +27,9 @@ func (m *model) inode(p string) uint64 { return ino(m.t, m.dir+p) }
 // create makes a file, writes to it, and closes it or not.
 func (m *model) create() {
 	p, keep, excl := m.anyPath(), m.number("keep open", 3) == 2, m.number("excl", 2)*os.O_EXCL
+	if m.elsewhere(p) {
+		return
+	}
 	m.did("create %s, keep open %v, excl %v", p, keep, excl != 0)
 	before, _ := os.Stat(m.dir + p)
 	h, ok := m.openBoth(p, os.O_RDWR|os.O_CREATE|excl, true)
