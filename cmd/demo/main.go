@@ -69,7 +69,7 @@ A Pachyderm of your own is about to be mounted at ./%[1]s. In another terminal, 
   cat %[1]s/labels@master/.status
   touch %[1]s/labels@master/.commit        # one commit, finished when touch returns
   ls '%[1]s/labels@master^'                 # the commit before it
-  ./%[2]s status
+  ./%[2]s status %[1]s
 
 Ctrl-C here lands what is staged, and unmounts.
 

@@ -32,7 +32,8 @@ func newStateLand(s streams) *cobra.Command {
 		Short: "Land what is staged as one commit a branch, without a mount",
 		Long: `Lands every branch that has something staged in DIR, as a mount would: on the
 Pachyderm that it was staged for and no other. Prints the commit of each branch
-that got one. Files that were being written when their mount was killed stay.
+that got one. Files that were being written when their mount was killed stay, unless a
+descriptor of them was closed since the last write.
 Status 3: something stays staged; 4: somebody else changed the same paths:
 --on-conflict decides, or pachfs state discard gives up single paths.`,
 		Example: "  pachfs state land /mnt/pach --pachd grpc://localhost:30650 -m 'rescued'\n  pachfs state land /var/lib/pachfs/mnt-pach --context prod --on-conflict ours",

@@ -75,7 +75,7 @@ func dialTo(t *testing.T, c remote.Config) *remote.Client {
 
 // soon is a context for what shall fail.
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
