@@ -197,7 +197,10 @@ func TestWireHarmless(t *testing.T) {
 				if n := w.relay.Calls(method); struck > 0 && n > 4+struck {
 					t.Errorf("%s: called %d times", what, n)
 				}
-				if struck == 0 && trap.Point != harness.Answering {
+				// An answer may have one message; and who has the bytes asked for
+				// hangs up, now and then before the relay has seen the end.
+				early := trap.Point == harness.Answering || trap.Point == harness.Answered && c.name == "ReadAt"
+				if struck == 0 && !early {
 					t.Errorf("%s: the fault did not strike", what)
 				}
 			}

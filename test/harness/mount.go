@@ -21,7 +21,6 @@ type Spec struct {
 	As                     []string      // a prefix to the command, to be somebody else
 	Env                    []string      // more of the environment
 
-	killed bool   // a mount before this one was, with these directories
 	Binary string // another than Binary
 }
 
@@ -31,7 +30,8 @@ type Mount struct {
 	Spec
 	Conn int // number of the FUSE connection
 
-	dog *time.Timer
+	started time.Time
+	dog     *time.Timer
 }
 
 // Mount mounts the server and waits until the root can be listed.
@@ -43,9 +43,7 @@ func (s *Server) Mount(t testing.TB, flags ...string) *Mount {
 // Again mounts the same with the same state, after the mount before has ended.
 func (m *Mount) Again(t testing.TB) *Mount {
 	t.Helper()
-	spec := m.Spec
-	spec.killed = spec.killed || m.Cmd.ProcessState != nil && m.Cmd.ProcessState.ExitCode() < 0
-	return MountSpec(t, spec)
+	return MountSpec(t, m.Spec)
 }
 
 // StartMount starts `pachfs mount` and does not wait.
@@ -80,7 +78,7 @@ func StartMount(t testing.TB, spec Spec) *Mount {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+spec.Tmp, "HOME="+spec.Tmp, "GORACE=halt_on_error=0")
 	cmd.Env = append(cmd.Env, spec.Env...)
-	m := &Mount{Spec: spec, Proc: Start(t, "pachfs mount", cmd)}
+	m := &Mount{Spec: spec, started: time.Now(), Proc: Start(t, "pachfs mount", cmd)}
 	m.watch(t)
 	t.Cleanup(func() { m.Close(t) }) // before the one of Start
 	return m
@@ -221,7 +219,8 @@ func (m *Mount) noStrays(t testing.TB) {
 	})
 	for _, dir := range []string{m.State, m.Cache} {
 		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if m.killed && strings.HasPrefix(path, m.Cache+"/") { // what the dead leave there goes after an hour
+			// What a mount that was killed leaves in the cache goes after an hour.
+			if dir == m.Cache && m.before(d) {
 				return nil
 			}
 			if name := strings.ToLower(filepath.Base(path)); err == nil && path != dir && (strings.Contains(name, "tmp") || strings.Contains(name, "temp") || m.Conn != 0 && strings.HasSuffix(name, ".sock")) {
@@ -230,6 +229,15 @@ func (m *Mount) noStrays(t testing.TB) {
 			return nil
 		})
 	}
+}
+
+// before says whether a file was written before this mount was started.
+func (m *Mount) before(d fs.DirEntry) bool {
+	if d == nil {
+		return false
+	}
+	fi, err := d.Info()
+	return err == nil && fi.ModTime().Before(m.started)
 }
 
 // Staged lists the content files in the state directory: none after all has landed.
