@@ -39,11 +39,13 @@ func newRoot(s streams) *cobra.Command {
 		Use:           "pachfs",
 		Short:         "Mount a Pachyderm as directories",
 		Long:          rootHelp,
+		Version:       versionLine(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w (see: %s --help)", err, c.CommandPath()) })

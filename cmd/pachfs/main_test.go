@@ -123,6 +123,9 @@ func TestVersion(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(out, "pachfs ") || err != "" {
 		t.Errorf("%d %q %q", code, out, err)
 	}
+	if code, flag, err := call("--version"); code != 0 || flag != out || err != "" {
+		t.Errorf("--version: %d %q %q, want %q", code, flag, err, out)
+	}
 }
 
 // Commands that need a mount say so when there is none.

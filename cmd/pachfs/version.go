@@ -17,16 +17,21 @@ func newVersion(s streams) *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v := version
-			if info, ok := debug.ReadBuildInfo(); ok && v == "dev" {
-				for _, set := range info.Settings {
-					if set.Key == "vcs.revision" {
-						v += " " + shorten(set.Value, 12)
-					}
-				}
-			}
-			fmt.Fprintf(s.out, "pachfs %s (%s, %s/%s)\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
+			_, err := fmt.Fprintln(s.out, versionLine())
+			return err
 		},
 	}
+}
+
+// versionLine is what `pachfs version` and `pachfs --version` print.
+func versionLine() string {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "dev" {
+		for _, set := range info.Settings {
+			if set.Key == "vcs.revision" {
+				v += " " + shorten(set.Value, 12)
+			}
+		}
+	}
+	return fmt.Sprintf("pachfs %s (%s, %s/%s)", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
