@@ -166,9 +166,15 @@ func (j *journal) sync() error {
 	return nil
 }
 
+// close may be called again: a seal that fails closes the journal of a layer
+// that stays until the overlay is closed.
 func (j *journal) close() error {
 	j.mu.Lock()
+	closed := j.closed
 	j.closed = true
 	j.mu.Unlock()
+	if closed {
+		return nil
+	}
 	return j.f.Close()
 }

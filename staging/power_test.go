@@ -57,19 +57,12 @@ type power struct {
 func (b *bench) openOn(d *staging.SimDisk, dir string) {
 	b.t.Helper()
 	b.disk = d
-	b.Faulty = clienttest.NewFaulty(b.dial())
-	o := b.opts
-	o.Client = b.Faulty
-	if o.SyncAfter == 0 {
-		o.SyncAfter = time.Hour // the test says when
-	}
-	var err error
-	b.stage, err = staging.OpenOn(d, dir, o)
-	b.must(err)
-	stage := b.stage
-	b.t.Cleanup(func() { stage.Close() })
-	b.o, err = b.stage.Overlay(b.t.Context(), b.branch)
-	b.must(err)
+	b.openBy(func(dir string, o staging.Options) (*staging.Stage, error) {
+		if o.SyncAfter == 0 {
+			o.SyncAfter = time.Hour // the test says when
+		}
+		return staging.OpenOn(d, dir, o)
+	}, dir)
 }
 
 // After a power cut at any change of the disk, with whatever was not synced
@@ -357,7 +350,7 @@ func (p *power) goesOn(last bool) {
 // cutOff opens what is left on a disk after the process, or the machine, ended now.
 func (b *bench) cutOff(d *staging.SimDisk, f staging.Fate, residue func(string) error, dir string) *bench {
 	b.t.Helper()
-	after := &bench{t: b.t, server: b.server, client: b.client, branch: b.branch, opts: b.opts}
+	after := b.sibling()
 	left := d.Cut(f, b.stage.Dir(), dir)
 	if sub := filepath.Join(dir, b.o.BranchDir()); left.Has(sub) {
 		b.must(os.MkdirAll(sub, 0o700))

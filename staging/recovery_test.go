@@ -110,7 +110,7 @@ func killedAfter(t *testing.T, n int, fate staging.Fate) bool {
 	if left == nil {
 		return false
 	}
-	after := &bench{t: t, server: b.server, client: b.client, branch: b.branch, opts: b.opts}
+	after := b.sibling()
 	after.openOn(left, filepath.Join(tmp, "left"))
 	if fate != staging.Kept {
 		shown["/half"] = "" // never synced

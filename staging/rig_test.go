@@ -120,6 +120,17 @@ func (b *bench) dial() pachclient.Client {
 // open takes a state directory, with a client of its own.
 func (b *bench) open(dir string) {
 	b.t.Helper()
+	b.openBy(staging.Open, dir)
+	if b.noCheck {
+		return
+	}
+	b.must(b.stage.Check())
+	b.noLeftovers()
+}
+
+// openBy is open in another way than by staging.Open, and without a Check.
+func (b *bench) openBy(open func(dir string, o staging.Options) (*staging.Stage, error), dir string) {
+	b.t.Helper()
 	server := b.dial()
 	if b.wrap != nil {
 		server = b.wrap(server)
@@ -133,17 +144,12 @@ func (b *bench) open(dir string) {
 		b.changed = append(b.changed, paths...)
 	}
 	var err error
-	b.stage, err = staging.Open(dir, o)
+	b.stage, err = open(dir, o)
 	b.must(err)
 	stage := b.stage
 	b.t.Cleanup(func() { stage.Close() })
 	b.o, err = b.stage.Overlay(b.t.Context(), b.branch)
 	b.must(err)
-	if b.noCheck {
-		return
-	}
-	b.must(b.stage.Check())
-	b.noLeftovers()
 }
 
 // noLeftovers fails if a content file is there that no change needs, while
@@ -190,9 +196,14 @@ func (b *bench) kill() {
 // other gives a second stage on the same branch.
 func (b *bench) other() *bench {
 	b.t.Helper()
-	x := &bench{t: b.t, server: b.server, client: b.client, branch: b.branch, opts: b.opts}
+	x := b.sibling()
 	x.open(b.t.TempDir())
 	return x
+}
+
+// sibling is a bench on the same branch that has no stage yet.
+func (b *bench) sibling() *bench {
+	return &bench{t: b.t, server: b.server, client: b.client, branch: b.branch, opts: b.opts}
 }
 
 func (b *bench) must(err error) {
