@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"pachfs/pachclient/pfspb/pfs"
 )
@@ -131,15 +135,7 @@ func TestClientsThatVanish(t *testing.T) {
 	for i := range 40 {
 		path := fmt.Sprintf("/%d", i)
 		set := p.fileSet(add(path, strings.Repeat("y", 1000)))
-		ctx, cancel := context.WithCancel(p.ctx)
-		stream, err := p.ModifyFile(ctx)
-		p.ok(err)
-		p.ok(stream.Send(setCommit(h)))
-		p.ok(stream.Send(cp("/", setRef(set), "/")))
-		time.AfterFunc(rand.N(typical), cancel)
-		_, answer := stream.CloseAndRecv()
-		cancel()
-		p.idle(5 * time.Second)
+		answer := p.vanish(rand.N(typical), setCommit(h), cp("/", setRef(set), "/"))
 		n := len(p.log("r"))
 		switch there := n == i+3; {
 		case there:
@@ -154,4 +150,30 @@ func TestClientsThatVanish(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 40 had landed, the others were sent again", landed)
+}
+
+// vanish calls ModifyFile on a connection of its own and is gone after a while.
+// When it returns the server has done with the call, also with one that began
+// after its client had gone.
+func (p *peer) vanish(after time.Duration, ops ...op) error {
+	p.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p.ok(err)
+	gs := grpc.NewServer(grpc.WaitForHandlers(true))
+	pfs.RegisterAPIServer(gs, p.s)
+	go gs.Serve(l)
+	defer gs.Stop()
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	p.ok(err)
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(p.ctx)
+	defer cancel()
+	stream, err := pfs.NewAPIClient(conn).ModifyFile(ctx)
+	p.ok(err)
+	for _, o := range ops {
+		p.ok(stream.Send(o))
+	}
+	time.AfterFunc(after, cancel)
+	_, err = stream.CloseAndRecv()
+	return err
 }
