@@ -42,7 +42,10 @@ func (o *Overlay) giveUp(paths []string, sent bool) error {
 	if err := o.takeToken(); err != nil {
 		return fmt.Errorf("discard: %w", err)
 	}
-	defer func() { o.landing <- struct{}{} }()
+	defer func() {
+		o.landing <- struct{}{}
+		o.stage.lookSoon() // what was in the way of the head may be gone
+	}()
 	if sent {
 		if err := o.unsend(); err != nil {
 			return err

@@ -20,7 +20,7 @@ const followTimeout = 30 * time.Second
 // followLoop keeps the bases at the heads: one call a repo in use.
 func (s *Stage) followLoop() {
 	defer s.done.Done()
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(s.opts.lookEvery)
 	defer tick.Stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -33,6 +33,7 @@ func (s *Stage) followLoop() {
 		case <-s.stop:
 			return
 		case <-tick.C:
+		case <-s.due:
 		}
 		repos := map[pachclient.Repo][]*Overlay{}
 		for _, o := range s.Overlays() {
@@ -41,6 +42,14 @@ func (s *Stage) followLoop() {
 		for r, overlays := range repos {
 			s.followRepo(ctx, r, overlays)
 		}
+	}
+}
+
+// lookSoon has the heads looked at now, by followLoop.
+func (s *Stage) lookSoon() {
+	select {
+	case s.due <- struct{}{}:
+	default: // one is due already
 	}
 }
 

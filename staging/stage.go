@@ -40,6 +40,8 @@ type Options struct {
 	CommitTimeout time.Duration // a commit fails after that long without progress; 0: 60 s
 	LandTimeout   time.Duration // the deadline of the call that makes the commit; 0: 30 s
 
+	lookEvery time.Duration // between two looks at the heads; 0: pollEvery
+
 	// Changed is called after a branch shows something else than before for a
 	// reason that is not a change made here: paths that others changed, or
 	// that were discarded. A directory stands for all below it. No lock is held.
@@ -55,6 +57,7 @@ func (o *Options) defaults() {
 	set(&o.SyncAfter, 5*time.Second)
 	set(&o.CommitTimeout, time.Minute)
 	set(&o.LandTimeout, 30*time.Second)
+	set(&o.lookEvery, pollEvery)
 	if o.ValidName == nil {
 		o.ValidName = pachclient.ValidName
 	}
@@ -79,7 +82,8 @@ type Stage struct {
 	room *reserve
 	stop chan struct{}
 	done sync.WaitGroup
-	look bool // nothing is changed: see Inspect
+	look bool          // nothing is changed: see Inspect
+	due  chan struct{} // a look at the heads that waits for no tick
 
 	mu         sync.Mutex // guards what follows; not held across the network
 	overlays   map[pachclient.Branch]*Overlay
@@ -94,7 +98,7 @@ func Open(dir string, o Options) (*Stage, error) { return openOn(osDisk{}, dir, 
 
 func newStage(d disk, dir string, o Options) *Stage {
 	o.defaults()
-	return &Stage{dir: dir, d: d, opts: o, stop: make(chan struct{}), deployment: o.Deployment,
+	return &Stage{dir: dir, d: d, opts: o, stop: make(chan struct{}), due: make(chan struct{}, 1), deployment: o.Deployment,
 		overlays: map[pachclient.Branch]*Overlay{}, opening: map[pachclient.Branch]chan struct{}{}}
 }
 
@@ -209,6 +213,7 @@ func (s *Stage) Overlay(ctx context.Context, b pachclient.Branch) (*Overlay, err
 			}
 			s.mu.Unlock()
 			close(wait)
+			s.lookSoon() // what is kept says which head there was then
 			return o, err
 		}
 		s.mu.Unlock()
