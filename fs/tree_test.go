@@ -398,7 +398,6 @@ func TestRenameKeepsNumbers(t *testing.T) {
 	}
 }
 
-// After Freeze nothing is acknowledged that could not land.
 // A directory that was removed, or replaced, is to those who have it open what it was.
 func TestRemovedDirectoryLivesOn(t *testing.T) {
 	r := newRig(t)
@@ -463,6 +462,7 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
+// After Freeze nothing is acknowledged that could not land.
 func TestFreeze(t *testing.T) {
 	r := newRig(t)
 	dir := r.walk("labels@master").Ino

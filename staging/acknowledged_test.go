@@ -52,6 +52,8 @@ func TestHalfWrittenWithoutPower(t *testing.T) {
 	dir := b.cp()
 	b.must(b.stage.Close())
 	b.openBy(booted, dir)
+	b.writing("/f")
+	b.reads("/f", "HALFe")
 	b.landsPart()
 	b.same("head", b.committed(), tree{"/f": "whole"})
 }

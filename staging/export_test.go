@@ -13,8 +13,10 @@ import (
 	"pachfs/pachclient"
 )
 
-// NoPolling leaves the heads alone but for looks that something asks for.
+// NoPolling leaves the heads alone but for looks that something asks for,
+// NoLooks for what the test does itself.
 func NoPolling(o *Options) { o.lookEvery = time.Hour }
+func NoLooks(o *Options)   { o.lookEvery = -1 }
 
 // Sweep removes what nobody owns any more, now.
 func (o *Overlay) Sweep() error { return o.sweep() }

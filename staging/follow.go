@@ -19,7 +19,6 @@ const followTimeout = 30 * time.Second
 
 // followLoop keeps the bases at the heads: one call a repo in use.
 func (s *Stage) followLoop() {
-	defer s.done.Done()
 	tick := time.NewTicker(s.opts.lookEvery)
 	defer tick.Stop()
 	ctx, cancel := context.WithCancel(context.Background())

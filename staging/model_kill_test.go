@@ -46,7 +46,6 @@ func (m *model) restart(dir string, g *trigger) {
 	m.t.Helper()
 	m.handles = nil
 	m.open(dir)
-	m.alone()
 	if g != nil {
 		g.sealed()
 	}

@@ -131,6 +131,9 @@ func (b *bench) open(dir string) {
 // openBy is open in another way than by staging.Open, and without a Check.
 func (b *bench) openBy(open func(dir string, o staging.Options) (*staging.Stage, error), dir string) {
 	b.t.Helper()
+	if dir == "" {
+		b.t.Fatal("there is no state to open: the process did not die where it should")
+	}
 	server := b.dial()
 	if b.wrap != nil {
 		server = b.wrap(server)

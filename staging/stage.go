@@ -40,7 +40,7 @@ type Options struct {
 	CommitTimeout time.Duration // a commit fails after that long without progress; 0: 60 s
 	LandTimeout   time.Duration // the deadline of the call that makes the commit; 0: 30 s
 
-	lookEvery time.Duration // between two looks at the heads; 0: pollEvery
+	lookEvery time.Duration // between two looks at the heads; 0: pollEvery, negative: none is made
 
 	// Changed is called after a branch shows something else than before for a
 	// reason that is not a change made here: paths that others changed, or
@@ -120,9 +120,10 @@ func openOn(d disk, dir string, o Options) (*Stage, error) {
 		return nil, err
 	}
 	s.room = newReserve(d, dir, filepath.Join(dir, "reserve"), s.opts.Logger)
-	s.done.Add(2)
-	go s.syncLoop()
-	go s.followLoop()
+	s.done.Go(s.syncLoop)
+	if s.opts.lookEvery > 0 {
+		s.done.Go(s.followLoop)
+	}
 	return s, nil
 }
 
@@ -296,7 +297,6 @@ func (s *Stage) readMeta(dir string) (m branchMeta, err error) {
 
 // syncLoop makes what was closed durable within SyncAfter.
 func (s *Stage) syncLoop() {
-	defer s.done.Done()
 	tick := time.NewTicker(s.opts.SyncAfter / 2)
 	defer tick.Stop()
 	for {

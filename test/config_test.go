@@ -213,7 +213,7 @@ func TestConfigNewAddressWhileItHangs(t *testing.T) {
 	}()
 	select {
 	case r := <-done:
-		t.Errorf("read %d bytes from a server that hangs: %v", len(r.data), r.err)
+		t.Fatalf("read %d bytes from a server that hangs: %v", len(r.data), r.err)
 	case <-time.After(time.Second):
 	}
 	start := time.Now()

@@ -310,6 +310,7 @@ func beside(t *testing.T, r *rand.Rand, n int, fn func(b *faultBench)) {
 // Whatever happens to a call of a landing, and wherever in it: once it is over,
 // the trigger succeeds with one commit, of what was staged (promise 4).
 func TestFaultsHeal(t *testing.T) {
+	harness.NeedOwn(t)
 	c := newTally(*triggers*17/20, landingCalls)
 	beside(t, random(t), 8, func(b *faultBench) {
 		b.stage(time.Minute, time.Second)
@@ -330,6 +331,7 @@ func TestFaultsHeal(t *testing.T) {
 // A fault that stays until the trigger has given up: it says so, and the next
 // one finds what became of the change; one commit in all (promise 4).
 func TestFaultsStay(t *testing.T) {
+	harness.NeedOwn(t)
 	c := newTally(*triggers/10, landingCalls)
 	beside(t, random(t), 8, func(b *faultBench) {
 		b.stage(time.Second, 300*time.Millisecond)
@@ -363,6 +365,7 @@ func TestFaultsStay(t *testing.T) {
 // The same through mounts: the server is killed at a call of the landing and
 // comes again.
 func TestFaultsMounted(t *testing.T) {
+	harness.NeedOwn(t)
 	c := newTally(*triggers/20, []string{"CreateFileSet", "WalkFile", "InspectBranch", "InspectCommit", "ModifyFile", "EditMetadata"})
 	beside(t, random(t), 3, func(b *faultBench) {
 		m := harness.MountSpec(b.t, harness.Spec{URL: b.relay.URL, Deadline: 5 * time.Minute})

@@ -3,7 +3,7 @@ package test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -25,7 +25,7 @@ func TestForeignWriters(t *testing.T) {
 	m := s.Mount(t)
 	ok(t, os.Mkdir(m.Path(ref, "ours"), 0o777))
 	want := map[string]string{"/start": ""}
-	stop := putEverySecond(t, s, ref, 2, want)
+	stop := putEverySecond(t, s, ref, 2)
 	const rounds = 10
 	var took []time.Duration
 	for i := range rounds {
@@ -36,8 +36,10 @@ func TestForeignWriters(t *testing.T) {
 		start := time.Now()
 		commit(t, m, ref)
 		took = append(took, time.Since(start).Round(time.Millisecond))
+		time.Sleep(400 * time.Millisecond) // so that theirs come between
 	}
 	puts := stop()
+	maps.Copy(want, puts)
 	s.Peer.Finished(t, ref)
 	same(t, "in the end", s.Peer.Tree(t, ref, ""), want)
 	ours, theirs := 0, 0
@@ -59,16 +61,16 @@ func TestForeignWriters(t *testing.T) {
 		}
 	}
 	t.Logf("%d commits of ours beside %d of theirs; triggers took %v", ours, theirs, took)
-	if ours != rounds || theirs != puts {
-		t.Errorf("%d commits of ours and %d of theirs, want %d and %d", ours, theirs, rounds, puts)
+	if ours != rounds || theirs != len(puts) {
+		t.Errorf("%d commits of ours and %d of theirs, want %d and %d", ours, theirs, rounds, len(puts))
 	}
 }
 
-// putEverySecond lets writers put until it is stopped, which gives the number of puts.
-func putEverySecond(t *testing.T, s *harness.Server, ref string, writers int, want map[string]string) (stop func() int) {
+// putEverySecond lets writers put a file each until it is stopped, which gives the files.
+func putEverySecond(t *testing.T, s *harness.Server, ref string, writers int) (stop func() map[string]string) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	done, puts := make(chan struct{}), 0
+	done, puts := make(chan struct{}), map[string]string{}
 	for w := range writers {
 		wg.Go(func() {
 			for i := 0; ; i++ {
@@ -80,8 +82,7 @@ func putEverySecond(t *testing.T, s *harness.Server, ref string, writers int, wa
 					t.Errorf("put %s: %v", path, err)
 				}
 				mu.Lock()
-				want[path] = data
-				puts++
+				puts[path] = data
 				mu.Unlock()
 				select {
 				case <-done:
@@ -91,7 +92,7 @@ func putEverySecond(t *testing.T, s *harness.Server, ref string, writers int, wa
 			}
 		})
 	}
-	return func() int { close(done); wg.Wait(); return puts }
+	return func() map[string]string { close(done); wg.Wait(); return puts }
 }
 
 // kill -9 in the middle of a landing: after the next start the change lands
@@ -106,6 +107,12 @@ func TestForeignKill(t *testing.T) {
 		rounds = 3
 	}
 	spec, landed := harness.Spec{URL: s.URL}, 0
+	m := s.Mount(t)
+	write(t, m.Path(ref, "first"), "")
+	begin := time.Now()
+	commit(t, m, ref)
+	typical := time.Since(begin)
+	m.Stop(t, 0)
 	for round := range rounds {
 		m := harness.MountSpec(t, spec)
 		spec = m.Spec
@@ -114,7 +121,7 @@ func TestForeignKill(t *testing.T) {
 			write(t, m.Path(ref, fmt.Sprintf("f%02d", i)), fmt.Sprint(round, i))
 		}
 		toucher := harness.Start(t, "touch", shell("/", "touch "+m.Path(ref, ".commit")))
-		time.Sleep(rand.N(300*time.Millisecond) * time.Duration(1+r.IntN(2)))
+		time.Sleep(time.Duration(r.Int64N(int64(4 * typical))))
 		m.Kill(t)
 		if !toucher.Within(20 * time.Second) {
 			t.Fatal("touch hangs after the kill")
@@ -131,7 +138,10 @@ func TestForeignKill(t *testing.T) {
 		}
 		m.Stop(t, 0)
 	}
-	t.Logf("%d of %d had landed when pachfs died", landed, rounds)
+	t.Logf("%d of %d had landed when pachfs died, which takes %v", landed, rounds, typical)
+	if (landed == 0 || landed == rounds) && !testing.Short() {
+		t.Error("all kills came on the same side of the landing")
+	}
 }
 
 // Somebody moves the head back by hand: the mount follows, and lands on it.

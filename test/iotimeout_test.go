@@ -80,7 +80,7 @@ func TestIOTimeoutRidesOut(t *testing.T) {
 	go func() { _, err := os.ReadDir(m.Path(ref, "d2")); done <- err }()
 	select {
 	case err := <-done:
-		t.Errorf("without a server: %v", err)
+		t.Fatalf("without a server: %v", err)
 	case <-time.After(12 * time.Second): // longer than calls are tried again that nobody waits for
 	}
 	p.Release()

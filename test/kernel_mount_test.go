@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,10 +150,12 @@ func TestKernelWaitingRequestsCost(t *testing.T) {
 	p.Hold()
 	before := rss(t, m.Pid())
 	waits := harness.Start(t, "stats", shell(m.Path(ref), fmt.Sprintf(`for i in $(seq 0 %d); do stat d$i/x >/dev/null & done; wait`, n-1)))
-	time.Sleep(2 * time.Second)
-	if waits.Exited() {
-		t.Fatalf("nobody waits: %s", waits.Log())
-	}
+	harness.Eventually(t, 20*time.Second, "all of them wait", func() bool {
+		b, err := os.ReadFile(fmt.Sprintf("/sys/fs/fuse/connections/%d/waiting", m.Conn))
+		ok(t, err)
+		waiting, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		return err == nil && waiting >= n
+	})
 	grown := rss(t, m.Pid()) - before
 	t.Logf("%d requests that wait take %d KiB each", n, grown/n>>10)
 	if grown > n<<20 {

@@ -120,6 +120,9 @@ func alike(t *testing.T, want, got []string, used []int) {
 		t.Fatalf("%d lines against %d: %q, %q", len(got), len(want), got, want)
 	}
 	for i := range want {
+		if strings.HasPrefix(want[i], "unshare: ") || strings.HasPrefix(want[i], "chdir: ") {
+			t.Fatalf("the script did not begin: %s", want[i])
+		}
 		step, plain, _ := strings.Cut(want[i], ": ")
 		_, mount, _ := strings.Cut(got[i], ": ")
 		if strings.Contains(plain, "no such step") {

@@ -72,7 +72,9 @@ func TestWireMountLands(t *testing.T) {
 		touched := touch(t, m.Path(ref, ".commit"))
 		hit, landed := relay.Struck(), relay.Calls("ModifyFile")
 		relay.Set(nil)
-		struck[method] += hit
+		if hit > 0 {
+			struck[method] += hit
+		}
 		if touched.Code != 0 {
 			t.Errorf("round %d, %s of %s: %v\n%s", round, f.name, method, touched, read(t, m.Path(ref, ".status")))
 			commit(t, m, ref)

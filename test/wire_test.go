@@ -227,6 +227,9 @@ func TestWireUpload(t *testing.T) {
 			set, err := w.Upload(t.Context(), changes(list...))
 			created, struck := w.relay.Calls("CreateFileSet"), w.relay.Struck()
 			w.relay.Set(nil)
+			if struck == 0 && trap.Point != harness.Answering {
+				t.Errorf("%s: the fault did not strike", what)
+			}
 			if method == "CreateFileSet" && trap.Delay == 0 && struck > 0 {
 				if !errors.Is(err, pachclient.ErrUnavailable) || created > 1 {
 					t.Errorf("%s: %v, %d calls", what, err, created)
@@ -301,6 +304,9 @@ func TestWireDrop(t *testing.T) {
 		trap.Method = "DropCommit"
 		w.relay.Set(&trap)
 		err := w.Drop(t.Context(), pachclient.Commit{Branch: w.branch, ID: w.s.Peer.Head(t, w.ref)})
+		if w.relay.Struck() == 0 && trap.Point != harness.Answering {
+			t.Errorf("%s: the fault did not strike", f.name)
+		}
 		if now := w.s.Peer.Head(t, w.ref); err != nil || now != w.last.ID {
 			t.Errorf("%s: %v, the head is %s, want %s", f.name, err, now, w.last.ID)
 		}

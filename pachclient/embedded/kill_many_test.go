@@ -52,6 +52,9 @@ func TestKillUnderManyWriters(t *testing.T) {
 		p.conn.Close()
 		before = wantAnswered(t, dir, round, answered, before)
 	}
+	if before == 1 {
+		t.Error("every server was killed before its first answer")
+	}
 }
 
 // wantAnswered opens a store whose server was killed, compares it with what

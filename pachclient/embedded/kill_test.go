@@ -96,12 +96,17 @@ type fatalCall struct {
 // If it was answered it has happened, if not then wholly or not at all, and
 // nothing is damaged or left behind.
 func TestKillInACall(t *testing.T) {
+	within, all := 0, true
 	for name, c := range fatalCalls {
-		t.Run(name, func(t *testing.T) { c.kill(t) })
+		all = t.Run(name, func(t *testing.T) { within += c.kill(t) }) && all
+	}
+	if all && within == 0 && !testing.Short() {
+		t.Error("no kill came before its call's answer")
 	}
 }
 
-func (c fatalCall) kill(t *testing.T) {
+// kill gives how many calls were not answered.
+func (c fatalCall) kill(t *testing.T) (unanswered int) {
 	r := newSeed(t)
 	dir := t.TempDir()
 	p := start(t, dir, Options{})
@@ -112,7 +117,7 @@ func (c fatalCall) kill(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	typical, answers, unanswered, happened := time.Duration(0), 0, 0, 0
+	typical, answers, happened := time.Duration(0), 0, 0
 	v := &victim{}
 	for v.i = 1; v.i <= rounds; v.i++ {
 		after := time.Duration(r.Int64N(int64(typical*5/4) + 1)) // the first time at the answer
@@ -135,6 +140,7 @@ func (c fatalCall) kill(t *testing.T) {
 	}
 	start(t, dir, Options{}).stop()
 	t.Logf("%d answered (some %v), %d not answered, of which %d show", answers, typical, unanswered, happened)
+	return unanswered
 }
 
 // closed ends a server without another check: the next one follows.

@@ -62,6 +62,9 @@ func TestWritersAndFinish(t *testing.T) {
 		}
 	}
 	t.Logf("%d writes came in time, %d did not", kept, refused)
+	if kept == 0 || refused == 0 {
+		t.Error("there was no race")
+	}
 }
 
 // A commit that has ended takes no file set, however it is named and whether

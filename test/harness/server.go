@@ -42,13 +42,19 @@ func Serve(t testing.TB, flags ...string) *Server {
 // or to stop it.
 func ServeOwn(t testing.TB, flags ...string) *Server {
 	t.Helper()
-	if os.Getenv("PACHFS_TEST_PACHD") != "" {
-		t.Skip("PACHFS_TEST_PACHD is set: this test kills or stops its server, and leaves yours alone")
-	}
+	NeedOwn(t)
 	s := &Server{store: filepath.Join(t.TempDir(), "store"), flags: flags}
 	s.run(t, "127.0.0.1:0")
 	s.Peer = Dial(t, s.URL)
 	return s
+}
+
+// NeedOwn skips a test that calls ServeOwn in subtests, which would be missed.
+func NeedOwn(t testing.TB) {
+	t.Helper()
+	if os.Getenv("PACHFS_TEST_PACHD") != "" {
+		t.Skip("PACHFS_TEST_PACHD is set: this test kills or stops its server, and leaves yours alone")
+	}
 }
 
 // At gives a Pachyderm that the test itself serves.
