@@ -71,7 +71,7 @@ func TestToolsStress(t *testing.T) {
 func TestToolsRsyncTwice(t *testing.T) {
 	_, m, ref := mountWith(t, nil)
 	src := t.TempDir()
-	harness.Sh(t, src, `mkdir -p a/b c; for i in $(seq 50); do echo $i > a/$i; head -c $((i * 997)) /dev/urandom > a/b/$i; done; touch -d 2001-02-03 a/7; echo x > c/x`)
+	harness.Sh(t, src, `mkdir -p a/b c; for i in $(seq 50); do echo $i > a/$i; head -c $((i * 997)) /dev/urandom > a/b/$i; done; touch -d 2001-02-03 a/7; echo x > c/x; touch -d 2001-02-04 c/x`)
 	run := func(what, want string) {
 		t.Helper()
 		out := harness.Sh(t, src, "rsync -a --stats ./ "+m.Path(ref)+"/")

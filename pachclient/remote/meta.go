@@ -52,13 +52,9 @@ func (c *Client) checkToken(ctx context.Context) error {
 
 // Projects lists the projects.
 func (c *Client) Projects(ctx context.Context) ([]string, error) {
-	var out []string
-	err := each(ctx, c, "list projects", func(ctx context.Context) (receiver[*pfs.ProjectInfo], error) {
+	out, err := all(ctx, c, "list projects", func(ctx context.Context) (receiver[*pfs.ProjectInfo], error) {
 		return c.pfs().ListProject(ctx, &pfs.ListProjectRequest{})
-	}, func(m *pfs.ProjectInfo) error {
-		out = append(out, m.GetProject().GetName())
-		return nil
-	})
+	}, func(m *pfs.ProjectInfo) string { return m.GetProject().GetName() })
 	if errors.Is(err, pachclient.ErrUnsupported) {
 		return []string{pachclient.DefaultProject}, nil
 	}
@@ -69,19 +65,18 @@ func (c *Client) Projects(ctx context.Context) ([]string, error) {
 // Repos lists the user repos of a project.
 func (c *Client) Repos(ctx context.Context, project string) ([]pachclient.RepoInfo, error) {
 	p := wire.Project(project)
-	var out []pachclient.RepoInfo
-	err := each(ctx, c, "list repos", func(ctx context.Context) (receiver[*pfs.RepoInfo], error) {
+	out, err := all(ctx, c, "list repos", func(ctx context.Context) (receiver[*pfs.RepoInfo], error) {
 		return c.pfs().ListRepo(ctx, &pfs.ListRepoRequest{Type: "user", Projects: []*pfs.Project{p}})
-	}, func(m *pfs.RepoInfo) error {
+	}, func(m *pfs.RepoInfo) pachclient.RepoInfo {
 		r := pachclient.RepoInfo{Repo: wire.FromRepo(m.GetRepo())}
 		for _, b := range m.GetBranches() {
 			r.Branches = append(r.Branches, b.GetName())
 		}
 		sort.Strings(r.Branches)
-		if r.Repo.Project == p.GetName() { // servers before 2.5 don't know the filter, nor projects
-			out = append(out, r)
-		}
-		return nil
+		return r
+	})
+	out = slices.DeleteFunc(out, func(r pachclient.RepoInfo) bool { // servers before 2.5 don't know the filter, nor projects
+		return r.Repo.Project != p.GetName()
 	})
 	slices.SortFunc(out, func(a, b pachclient.RepoInfo) int { return strings.Compare(a.Repo.Name, b.Repo.Name) })
 	return out, err
@@ -92,13 +87,9 @@ func (c *Client) Branches(ctx context.Context, r pachclient.Repo) ([]pachclient.
 	if err := c.hasProject(ctx, r.Project); err != nil {
 		return nil, err
 	}
-	var out []pachclient.BranchInfo
-	err := each(ctx, c, "list branches of "+r.Name, func(ctx context.Context) (receiver[*pfs.BranchInfo], error) {
+	out, err := all(ctx, c, "list branches of "+r.Name, func(ctx context.Context) (receiver[*pfs.BranchInfo], error) {
 		return c.pfs().ListBranch(ctx, &pfs.ListBranchRequest{Repo: wire.Repo(r)})
-	}, func(m *pfs.BranchInfo) error {
-		out = append(out, wire.FromBranchInfo(m))
-		return nil
-	})
+	}, wire.FromBranchInfo)
 	slices.SortFunc(out, func(a, b pachclient.BranchInfo) int { return strings.Compare(a.Branch.Name, b.Branch.Name) })
 	return out, err
 }

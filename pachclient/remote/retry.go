@@ -62,27 +62,51 @@ func (c *Client) call(ctx context.Context, op string, fn func(ctx context.Contex
 // tried again only while use has not been called. io.EOF from use ends it.
 func each[M any](ctx context.Context, c *Client, op string, open func(context.Context) (receiver[M], error), use func(M) error) error {
 	return c.call(ctx, op, func(ctx context.Context) error {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel() // a stream that is left early is ended
-		stream, err := open(ctx)
-		if err != nil {
+		started := false
+		var refused error
+		err := receive(ctx, open, func(m M) error {
+			started, refused = true, use(m)
+			return refused
+		})
+		switch {
+		case refused != nil:
+			return errStarted{refused}
+		case err != nil && started:
+			return errStarted{wire.Error(op, err)}
+		}
+		return err
+	})
+}
+
+// all makes a streaming call that nobody sees a part of: it gives what fn makes
+// of each message, and may be tried again wherever it broke.
+func all[M, T any](ctx context.Context, c *Client, op string, open func(context.Context) (receiver[M], error), fn func(M) T) (out []T, err error) {
+	err = c.call(ctx, op, func(ctx context.Context) error {
+		out = nil
+		return receive(ctx, open, func(m M) error { out = append(out, fn(m)); return nil })
+	})
+	return out, err
+}
+
+// receive makes a streaming call once. An error from use ends it, and is given as it is.
+func receive[M any](ctx context.Context, open func(context.Context) (receiver[M], error), use func(M) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // a stream that is left early is ended
+	stream, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
 			return err
 		}
-		for started := false; ; started = true {
-			m, err := stream.Recv()
-			switch {
-			case errors.Is(err, io.EOF):
-				return nil
-			case err != nil && started:
-				return errStarted{wire.Error(op, err)}
-			case err != nil:
-				return err
-			}
-			if err := use(m); err != nil {
-				return errStarted{err}
-			}
+		if err := use(m); err != nil {
+			return err
 		}
-	})
+	}
 }
 
 type receiver[M any] interface{ Recv() (M, error) }

@@ -3,7 +3,9 @@ package remote
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,5 +49,42 @@ func TestRetryPatiently(t *testing.T) {
 	err := c.retry(ctx, "read", time.Millisecond, func(context.Context) error { return status.Error(codes.Unavailable, "away") })
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, pachclient.ErrUnavailable) || time.Since(start) < 300*time.Millisecond {
 		t.Errorf("%v after %v", err, time.Since(start))
+	}
+}
+
+// pieces is a stream that breaks after its messages.
+type pieces struct {
+	left []int
+	end  error
+}
+
+func (p *pieces) Recv() (int, error) {
+	if len(p.left) == 0 {
+		return 0, p.end
+	}
+	m := p.left[0]
+	p.left = p.left[1:]
+	return m, nil
+}
+
+// An answer that nobody has seen a part of is asked for again, wherever it
+// broke; one that was being used is not.
+func TestRetryBrokenAnswer(t *testing.T) {
+	c := &Client{log: slog.New(slog.DiscardHandler), retryFor: time.Minute}
+	calls := 0
+	open := func(context.Context) (receiver[int], error) {
+		if calls++; calls == 1 {
+			return &pieces{[]int{1, 2}, status.Error(codes.Unavailable, "cut")}, nil
+		}
+		return &pieces{[]int{1, 2, 3}, io.EOF}, nil
+	}
+	got, err := all(t.Context(), c, "list", open, func(m int) int { return 10 * m })
+	if err != nil || !slices.Equal(got, []int{10, 20, 30}) || calls != 2 {
+		t.Errorf("%v, %v after %d calls", got, err, calls)
+	}
+	calls, got = 0, nil
+	err = each(t.Context(), c, "list", open, func(m int) error { got = append(got, m); return nil })
+	if !errors.Is(err, pachclient.ErrUnavailable) || !slices.Equal(got, []int{1, 2}) || calls != 1 {
+		t.Errorf("%v, %v after %d calls", got, err, calls)
 	}
 }
