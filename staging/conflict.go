@@ -57,6 +57,8 @@ func (a *attempt) conflicts() ([]string, error) {
 			found = append(found, p)
 		}
 	}
+	slices.Sort(found)
+	found = slices.Compact(found) // what was in conflict before may have changed again
 	a.o.setConflicts(found)
 	if n == 0 {
 		return nil, nil

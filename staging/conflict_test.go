@@ -209,6 +209,35 @@ func TestTheirsBesideARenamedNewFile(t *testing.T) {
 	b.holds(tree{"/old": "theirs", "/k": "k", "/new": "mine"})
 }
 
+// A path in conflict since an earlier landing that others then changed once
+// more is one path: with Theirs it alone is given up, and the rest lands.
+func TestTheirsTwiceOnOnePath(t *testing.T) {
+	b := newBench(t, staging.NoLooks)
+	b.follows(b.foreign(tree{"/a": "a", "/b": "b"}))
+	b.write("/a", "mine")
+	gate := b.stop("Land")
+	l := b.begin("")
+	<-gate.at
+	b.write("/b", "mine")
+	b.write("/other", "mine")
+	b.foreign(tree{"/b": "theirs"})
+	gate.release()
+	l.end()
+	if c := b.o.Status().Conflicts; !slices.Equal(c, []string{"/b"}) {
+		t.Fatalf("in conflict: %q", c)
+	}
+	b.foreign(tree{"/b": "theirs again"})
+	_, err := b.o.Commit(t.Context(), "")
+	b.is(err, staging.ErrConflict)
+	if c := b.o.Status().Conflicts; !slices.Equal(c, []string{"/b"}) {
+		t.Fatalf("in conflict: %q", c)
+	}
+	_, err = b.o.CommitBy(t.Context(), "", staging.Theirs)
+	b.must(err)
+	b.clean()
+	b.holds(tree{"/a": "mine", "/b": "theirs again", "/other": "mine"})
+}
+
 // Two stages on one branch: the second one to land a path is told so.
 func TestTwoStages(t *testing.T) {
 	b := newBench(t)

@@ -174,6 +174,9 @@ func (o *Overlay) withRenames(paths []string) []string {
 func (o *Overlay) forget(paths []string) error {
 	rs := make([]record, len(paths))
 	for i, p := range paths {
+		if p == "" { // the root is "/"
+			return fmt.Errorf("forget a path without a name: %w", ErrCorrupt)
+		}
 		rs[i] = record{Op: opDiscard, Path: p}
 	}
 	for _, l := range slices.Backward(o.layers) {

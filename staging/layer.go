@@ -264,6 +264,9 @@ func (l *layer) applyRename(r record, files *fileTable) error {
 
 // applyDiscard forgets what the layer says of a path and of all below it.
 func (l *layer) applyDiscard(r record) error {
+	if r.Path == "" {
+		return fmt.Errorf("a path without a name: %w", ErrCorrupt)
+	}
 	l.uploaded = "" // the set holds what is discarded
 	n, _, err := l.root.resolve(r.Path)
 	if err != nil || n == nil {

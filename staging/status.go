@@ -361,8 +361,7 @@ func (o *Overlay) setOnline(b pachclient.BranchInfo) {
 }
 
 func (o *Overlay) setConflicts(paths []string) {
-	sort.Strings(paths)
-	paths = slices.Compact(paths)
+	paths = slices.Compact(slices.Sorted(slices.Values(paths))) // a list of its own: the caller's stays as it is
 	o.statusMu.Lock()
 	defer o.statusMu.Unlock()
 	o.progress.conflicts = paths
