@@ -34,6 +34,7 @@ type fake struct {
 	bytes, open, mostOpen      atomic.Int64
 	listGate                   func(ctx context.Context, entry int) error
 	readGate                   func(ctx context.Context, off int64) error // before the byte at off is given
+	seed                       uint64                                     // of the lengths that a stream gives at a time
 	closed                     atomic.Bool
 }
 
@@ -224,7 +225,8 @@ func (s *fakeStream) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n := copy(p[:min(len(p), 4096+rand.IntN(128<<10))], s.data[s.off:])
+	piece := 4096 + rand.New(rand.NewPCG(s.f.seed, uint64(s.off))).IntN(128<<10)
+	n := copy(p[:min(len(p), piece)], s.data[s.off:])
 	s.off += int64(n)
 	s.f.bytes.Add(int64(n))
 	return n, nil

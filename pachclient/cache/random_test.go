@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +91,7 @@ func TestRandomOperations(t *testing.T) {
 	t.Logf("seed %d", seed)
 	for _, dir := range []string{"", t.TempDir()} {
 		f := newFake()
+		f.seed = seed
 		files := randomFiles(seed)
 		c := start(t, f, Options{Dir: dir, DiskBytes: 6 << 20, MemoryBytes: leastMemory})
 		c.contents.idle = 20 * time.Millisecond
@@ -110,8 +112,10 @@ func TestRandomFaults(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	f := newFake()
+	f.seed = seed
+	var reads atomic.Uint64
 	f.readGate = func(context.Context, int64) error {
-		if rand.IntN(40) == 0 {
+		if rand.New(rand.NewPCG(seed, reads.Add(1))).IntN(40) == 0 {
 			return errAway
 		}
 		return nil
@@ -120,12 +124,13 @@ func TestRandomFaults(t *testing.T) {
 	c := start(t, f, Options{Dir: dir, DiskBytes: 12 << 20, MemoryBytes: leastMemory})
 	c.contents.idle = 20 * time.Millisecond
 	w := world{t: t, files: files, r: c.At(f.commit(1, files)), fails: true}
+	damage := rand.New(rand.NewPCG(seed, 0))
 	for round := range uint64(8) {
 		w.run(seed+round, 4, 20)
 		paths, _ := chunkFiles(t, dir)
 		for i, path := range paths {
 			if i%3 == 0 {
-				os.Truncate(path, rand.Int64N(chunkSize))
+				os.Truncate(path, damage.Int64N(chunkSize))
 			}
 		}
 	}
@@ -141,6 +146,7 @@ func TestMemoryIsKept(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	f := newFake()
+	f.seed = seed
 	files := randomFiles(seed)
 	c := start(t, f, Options{Dir: t.TempDir(), DiskBytes: 6 << 20, MemoryBytes: leastMemory})
 	w := world{t: t, files: files, r: c.At(f.commit(1, files))}

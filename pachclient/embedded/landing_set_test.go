@@ -3,7 +3,6 @@ package embedded
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -131,11 +130,12 @@ func TestClientsThatVanish(t *testing.T) {
 	begin := time.Now()
 	p.modify(h, cp("/", setRef(first), "/"))
 	typical := time.Since(begin)
+	r := newSeed(t)
 	landed := 0
 	for i := range 40 {
 		path := fmt.Sprintf("/%d", i)
 		set := p.fileSet(add(path, strings.Repeat("y", 1000)))
-		answer := p.vanish(rand.N(typical), setCommit(h), cp("/", setRef(set), "/"))
+		answer := p.vanish(time.Duration(r.Int64N(int64(typical))), setCommit(h), cp("/", setRef(set), "/"))
 		n := len(p.log("r"))
 		switch there := n == i+3; {
 		case there:

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -19,6 +18,7 @@ import (
 func TestWritersAndFinish(t *testing.T) {
 	p := start(t, t.TempDir(), Options{FinishDelay: time.Millisecond})
 	p.repo("r")
+	r := newSeed(t) // drawn from by the one who finishes alone
 	kept, refused := 0, 0
 	for round := range 8 {
 		c := p.open("r", "master")
@@ -45,7 +45,7 @@ func TestWritersAndFinish(t *testing.T) {
 		together(len(sets)*2+1, func(i int, begun func()) {
 			switch begun(); {
 			case i == 0:
-				time.Sleep(rand.N(15 * time.Millisecond))
+				time.Sleep(time.Duration(r.Int64N(int64(15 * time.Millisecond))))
 				p.finish(c, "")
 			case i <= len(sets):
 				_, err := p.AddFileSet(p.ctx, &pfs.AddFileSetRequest{Commit: ref, FileSetId: sets[i-1]})
@@ -137,6 +137,7 @@ func TestPutsBesideOpenCommits(t *testing.T) {
 	p := start(t, t.TempDir(), Options{FinishDelay: time.Millisecond})
 	p.repo("r")
 	h := head("r", "master")
+	r := newSeed(t) // drawn from by the one who opens and finishes alone
 	until := time.Now().Add(500 * time.Millisecond)
 	var mu sync.Mutex
 	var want []string
@@ -146,9 +147,9 @@ func TestPutsBesideOpenCommits(t *testing.T) {
 		for n := 0; time.Now().Before(until); n++ {
 			if i == 0 {
 				c := p.open("r", "master")
-				time.Sleep(rand.N(5 * time.Millisecond))
+				time.Sleep(time.Duration(r.Int64N(int64(5 * time.Millisecond))))
 				p.finish(c, "")
-				time.Sleep(rand.N(5 * time.Millisecond))
+				time.Sleep(time.Duration(r.Int64N(int64(5 * time.Millisecond))))
 				continue
 			}
 			path := fmt.Sprintf("/%d-%d", i, n)
@@ -166,6 +167,9 @@ func TestPutsBesideOpenCommits(t *testing.T) {
 		}
 	})
 	p.inspect(h, pfs.CommitState_FINISHED)
+	if len(want) == 0 {
+		t.Error("nothing was put")
+	}
 	slices.Sort(want)
 	got := p.tree(h)
 	if slices.Sort(got); !slices.Equal(got, want) {

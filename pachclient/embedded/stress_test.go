@@ -19,8 +19,7 @@ import (
 func TestStress(t *testing.T) {
 	p := start(t, t.TempDir(), Options{FinishDelay: 2 * time.Millisecond})
 	p.repo("a", "b")
-	seed := rand.Uint64()
-	t.Log("seed", seed)
+	seed := newSeed(t).Uint64()
 	until := time.Now().Add(1500 * time.Millisecond)
 	var wg sync.WaitGroup
 	work := func(fn func(r *rand.Rand, h *pfs.Commit)) {
