@@ -7,8 +7,6 @@ import (
 	iofs "io/fs"
 	"log/slog"
 	"os"
-	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -131,6 +129,9 @@ func (s *server) cluster(ctx context.Context) (pachclient.Cluster, error) {
 	return c, fmt.Errorf("%s: %w", s.address, err)
 }
 
+// defaultMemory is what listings and streams may take.
+const defaultMemory = 128 << 20
+
 // mountFlags are those of mount that shape the parts.
 type mountFlags struct {
 	serverFlags
@@ -149,7 +150,7 @@ type mountFlags struct {
 
 func (f *mountFlags) add(flags *pflag.FlagSet) {
 	f.serverFlags.add(flags)
-	f.cacheSize, f.memory = 10<<30, 128<<20
+	f.cacheSize, f.memory = 10<<30, defaultMemory
 	flags.StringVar(&f.state, "state", "", "directory for staged changes (default: $XDG_STATE_HOME/pachfs/ESCAPED-MOUNTPOINT, or below /var/lib/pachfs for root)")
 	flags.StringVar(&f.cacheDir, "cache-dir", "", "directory for cached contents (default: $XDG_CACHE_HOME/pachfs, or /var/cache/pachfs for root)")
 	flags.Var(&f.cacheSize, "cache-size", "how much may be cached on disk; 0: nothing")
@@ -180,6 +181,23 @@ type parts struct {
 	tree   *fs.Tree
 }
 
+// reach connects to the Pachyderm that the flags name and asks who it is.
+// Contents come by way of a cache: a file that is read piece by piece would
+// otherwise be fetched again for each.
+func (f *serverFlags) reach(ctx context.Context, o cache.Options) (p *parts, err error) {
+	p = &parts{}
+	if p.server, err = f.connect(ctx, o.Logger); err != nil {
+		return nil, err
+	}
+	if _, err = p.server.cluster(ctx); err == nil {
+		p.cache, err = cache.New(p.server.remote, o)
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
 // assemble puts a mount together, from the server up; nothing is mounted yet.
 func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, err error) {
 	umask, err := parseUmask(f.umask)
@@ -198,39 +216,25 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	if err != nil {
 		return nil, usage("--on-conflict: %w", err)
 	}
-	p = &parts{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, p.close())
-			p = nil
-		}
-	}()
-	if p.server, err = f.connect(ctx, log); err != nil {
-		return p, err
-	}
-	who, err := p.server.cluster(ctx)
-	if err != nil {
-		return p, err
-	}
 	dir := f.cacheDir
 	if f.cacheSize == 0 {
 		dir = ""
 	}
-	p.cache, err = cache.New(p.server.remote, cache.Options{Dir: dir, DiskBytes: int64(f.cacheSize), MemoryBytes: int64(f.memory), Logger: log})
+	p, err = f.reach(ctx, cache.Options{Dir: dir, DiskBytes: int64(f.cacheSize), MemoryBytes: int64(f.memory), Logger: log})
 	if err != nil {
-		return p, err
+		return nil, err
 	}
 	client, naming, validName := f.names(p.cache)
 	host, _ := os.Hostname()
 	p.stage, err = staging.Open(f.state, staging.Options{
-		Client: client, Deployment: who.Deployment, Host: host, Logger: log,
+		Client: client, Deployment: p.server.deployment, Host: host, Logger: log,
 		ValidName: validName, Naming: naming,
 		ReadOnly:   func(b pachclient.Branch) bool { return f.readOnly || !writable(b) },
 		OnConflict: policy, SyncAfter: f.sync, CommitTimeout: f.commitTimeout,
 		Changed: func(b pachclient.Branch, paths []string) { p.tree.Changed(b, paths) },
 	})
 	if err != nil {
-		return p, err
+		return nil, errors.Join(err, p.close())
 	}
 	p.tree = fs.New(fs.Config{Client: client, Stage: p.stage, Project: p.server.project, Only: only,
 		UID: f.uid, GID: f.gid, Umask: umask, ReadOnly: f.readOnly, IOTimeout: f.ioTimeout, Logger: log})
@@ -280,38 +284,4 @@ func (p *parts) close() error {
 		errs = append(errs, p.server.close())
 	}
 	return errors.Join(errs...)
-}
-
-func parseUmask(s string) (uint32, error) {
-	n, err := strconv.ParseUint(s, 8, 32)
-	if err != nil || n > 0o777 {
-		return 0, usage("--umask: %q is not an octal number up to 777", s)
-	}
-	return uint32(n), nil
-}
-
-// parsePatterns reads a list like images@master,labels@*; an empty one fits everything.
-func parsePatterns(flag, list string) (func(pachclient.Branch) bool, error) {
-	if list == "" {
-		return func(pachclient.Branch) bool { return true }, nil
-	}
-	patterns := strings.Split(list, ",")
-	for i, p := range patterns {
-		p = strings.TrimSpace(p)
-		patterns[i] = p
-		if !strings.Contains(p, "@") {
-			patterns[i] = p + "@*"
-		}
-		if _, err := path.Match(p, ""); err != nil || p == "" || strings.Count(p, "@") > 1 {
-			return nil, usage("%s: %q is no pattern like repo or repo@branch, where * stands for anything", flag, p)
-		}
-	}
-	return func(b pachclient.Branch) bool {
-		for _, p := range patterns {
-			if ok, _ := path.Match(p, b.String()); ok {
-				return true
-			}
-		}
-		return false
-	}, nil
 }

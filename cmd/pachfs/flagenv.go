@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"pachfs/pachclient"
 )
 
 // oneOf marks flags of which one is enough: when the command line has one of
@@ -76,3 +79,37 @@ func (s *size) String() string {
 }
 
 func (s *size) Type() string { return "size" }
+
+func parseUmask(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || n > 0o777 {
+		return 0, usage("--umask: %q is not an octal number up to 777", s)
+	}
+	return uint32(n), nil
+}
+
+// parsePatterns reads a list like images@master,labels@*; an empty one fits everything.
+func parsePatterns(flag, list string) (func(pachclient.Branch) bool, error) {
+	if list == "" {
+		return func(pachclient.Branch) bool { return true }, nil
+	}
+	patterns := strings.Split(list, ",")
+	for i, p := range patterns {
+		p = strings.TrimSpace(p)
+		patterns[i] = p
+		if !strings.Contains(p, "@") {
+			patterns[i] = p + "@*"
+		}
+		if _, err := path.Match(p, ""); err != nil || p == "" || strings.Count(p, "@") > 1 {
+			return nil, usage("%s: %q is no pattern like repo or repo@branch, where * stands for anything", flag, p)
+		}
+	}
+	return func(b pachclient.Branch) bool {
+		for _, p := range patterns {
+			if ok, _ := path.Match(p, b.String()); ok {
+				return true
+			}
+		}
+		return false
+	}, nil
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -133,7 +134,17 @@ func stays(dir string, err error) error {
 }
 
 // amount says in words how much is staged.
-func amount(f *staging.Found) string {
-	st := f.Status()
-	return fmt.Sprintf("%d changed, %d deleted, %s", st.Staged.Files, st.Staged.Deleted, human(st.Staged.Bytes))
+func amount(c staging.StagedCount) string {
+	return fmt.Sprintf("%d changed, %d deleted, %s", c.Files, c.Deleted, human(c.Bytes))
 }
+
+// naming gives the branches of one directory names that tell them apart:
+// repo@branch, and PROJECT+repo@branch where there are several projects.
+func naming(of []pachclient.Branch) func(pachclient.Branch) string {
+	if slices.ContainsFunc(of, func(b pachclient.Branch) bool { return b.Project != of[0].Project }) {
+		return withProject
+	}
+	return pachclient.Branch.String
+}
+
+func withProject(b pachclient.Branch) string { return b.Project + "+" + b.String() }

@@ -30,7 +30,7 @@ finding. Status 1: something is damaged, with every finding on stdout.`,
 			for _, f := range found {
 				bad := f.Check()
 				if bad == nil {
-					fmt.Fprintf(s.out, "%s: sound: %s\n", f.Branch, amount(f))
+					fmt.Fprintf(s.out, "%s: sound: %s\n", f.Branch, amount(f.Status().Staged))
 					continue
 				}
 				for line := range strings.SplitSeq(bad.Error(), "\n") {

@@ -113,8 +113,6 @@ func planDiscard(all []*staging.Found, names []string) (plan []giveUp, err error
 	return plan, nil
 }
 
-func withProject(b pachclient.Branch) string { return b.Project + "+" + b.String() }
-
 // lines are what goes.
 func (g giveUp) lines() (out []staging.DiffLine) {
 	for _, l := range g.found.Diff() {

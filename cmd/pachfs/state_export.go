@@ -7,13 +7,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"pachfs/cmd/internal/control"
 	"pachfs/pachclient"
+	"pachfs/pachclient/cache"
 	"pachfs/staging"
 )
 
@@ -82,17 +82,12 @@ func (e *export) connect(ctx context.Context, f *serverFlags) (pachclient.Client
 	if err != nil {
 		return nil, nil, err
 	}
-	srv, err := f.connect(ctx, log)
+	p, err := f.reach(ctx, cache.Options{MemoryBytes: defaultMemory, Logger: log})
 	if err != nil {
 		return nil, nil, err
 	}
-	leave := func() error { return errors.Join(srv.remote.Close(), srv.close()) }
-	who, err := srv.cluster(ctx)
-	if err != nil {
-		return nil, nil, errors.Join(err, leave())
-	}
-	e.deployment = who.Deployment
-	return srv.remote, leave, nil
+	e.deployment = p.server.deployment
+	return p.cache, p.close, nil
 }
 
 func (e *export) all(ctx context.Context, i *staging.Inspection) error {
@@ -107,13 +102,13 @@ func (e *export) all(ctx context.Context, i *staging.Inspection) error {
 	if err != nil && len(list) == 0 {
 		return err
 	}
-	several := slices.ContainsFunc(list, func(f *staging.Found) bool { return f.Branch.Project != list[0].Branch.Project })
+	branches := make([]pachclient.Branch, len(list))
+	for n, f := range list {
+		branches[n] = f.Branch
+	}
+	nameOf := naming(branches)
 	for _, f := range list {
-		name := f.Branch.String()
-		if several {
-			name = withProject(f.Branch)
-		}
-		if branchErr := e.branch(ctx, f, filepath.Join(e.out, name)); branchErr != nil {
+		if branchErr := e.branch(ctx, f, filepath.Join(e.out, nameOf(f.Branch))); branchErr != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", f.Branch, branchErr))
 		}
 	}

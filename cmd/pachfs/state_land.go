@@ -32,8 +32,9 @@ func newStateLand(s streams) *cobra.Command {
 		Short: "Land what is staged as one commit a branch, without a mount",
 		Long: `Lands every branch that has something staged in DIR, as a mount would: on the
 Pachyderm that it was staged for and no other. Prints the commit of each branch
-that got one. Files that were being written when their mount was killed stay, unless a
-descriptor of them was closed since the last write.
+that got one, as PROJECT+repo@branch where several projects are. Files that were
+being written when their mount was killed stay, unless a descriptor of them was
+closed since the last write.
 Status 3: something stays staged; 4: somebody else changed the same paths:
 --on-conflict decides, or pachfs state discard gives up single paths.`,
 		Example: "  pachfs state land /mnt/pach --pachd grpc://localhost:30650 -m 'rescued'\n  pachfs state land /var/lib/pachfs/mnt-pach --context prod --on-conflict ours",
@@ -68,30 +69,27 @@ func (f *landFlags) run(ctx context.Context, arg string, s streams) error {
 	if err != nil {
 		return err
 	}
-	srv, err := f.connect(ctx, log)
+	p, err := f.reach(ctx, cache.Options{MemoryBytes: defaultMemory, Logger: log})
 	if err != nil {
-		return err
-	}
-	who, err := srv.cluster(ctx)
-	if err != nil {
-		return errors.Join(stays(dir, err), srv.remote.Close(), srv.close())
-	}
-	client, err := cache.New(srv.remote, cache.Options{MemoryBytes: 128 << 20, Logger: log})
-	if err != nil {
-		return errors.Join(err, srv.remote.Close(), srv.close())
+		return stays(dir, err)
 	}
 	host, _ := os.Hostname()
-	stage, err := staging.Open(dir, staging.Options{Client: client, Named: named(client), Deployment: who.Deployment, Host: host, Logger: log, CommitTimeout: f.timeout})
-	if err == nil {
-		err = errors.Join(f.land(ctx, stage, branches, policy, s), stays(dir, broken), stage.Close())
+	stage, err := staging.Open(dir, staging.Options{Client: p.cache, Named: named(p.cache), Deployment: p.server.deployment, Host: host, Logger: log, CommitTimeout: f.timeout})
+	if err != nil {
+		err = stays(dir, err)
+	} else {
+		err = errors.Join(f.land(ctx, stage, branches, policy, s), broken, stage.Close())
 	}
-	return errors.Join(inUse(dir, err), client.Close(), srv.close())
+	return errors.Join(inUse(dir, err), p.close())
 }
 
 // stagedIn finds the directory that DIR means and the branches that have
 // something staged there; those that can't be read are an error beside them.
 func stagedIn(ctx context.Context, arg string) (dir string, branches []pachclient.Branch, err error) {
 	i, dir, err := inspect(arg, pachclient.Offline{})
+	if err != nil && dir != "" && !errors.Is(err, staging.ErrLocked) { // nobody can tell what is in it
+		err = stays(dir, err)
+	}
 	if err != nil {
 		return dir, nil, err
 	}
@@ -99,20 +97,22 @@ func stagedIn(ctx context.Context, arg string) (dir string, branches []pachclien
 	for _, f := range found {
 		branches = append(branches, f.Branch)
 	}
-	return dir, branches, errors.Join(err, i.Close())
+	return dir, branches, errors.Join(stays(dir, err), i.Close())
 }
 
 // land lands the branches one after the other; one that fails does not keep the
 // others from it.
 func (f *landFlags) land(ctx context.Context, stage *staging.Stage, branches []pachclient.Branch, policy staging.Policy, s streams) error {
 	made := control.Commits{}
+	nameOf := naming(branches)
 	var errs []error
 	for _, b := range branches {
-		c, err := f.landBranch(ctx, stage, b, policy, s)
-		if made[b.String()] = c.ID; c.Zero() {
-			delete(made, b.String())
-		} else if !f.asJSON {
-			fmt.Fprintf(s.out, "%s %s\n", b, c.ID)
+		c, err := f.landBranch(ctx, stage, b, nameOf(b), policy, s)
+		if !c.Zero() {
+			made[nameOf(b)] = c.ID
+			if !f.asJSON {
+				fmt.Fprintf(s.out, "%s %s\n", nameOf(b), c.ID)
+			}
 		}
 		errs = append(errs, err)
 	}
@@ -122,13 +122,12 @@ func (f *landFlags) land(ctx context.Context, stage *staging.Stage, branches []p
 	return stays(stage.Dir(), errors.Join(errs...))
 }
 
-func (f *landFlags) landBranch(ctx context.Context, stage *staging.Stage, b pachclient.Branch, policy staging.Policy, s streams) (c pachclient.Commit, err error) {
+func (f *landFlags) landBranch(ctx context.Context, stage *staging.Stage, b pachclient.Branch, name string, policy staging.Policy, s streams) (c pachclient.Commit, err error) {
 	o, err := stage.Overlay(ctx, b)
 	if err != nil {
 		return c, err
 	}
-	st := o.Status()
-	fmt.Fprintf(s.err, "landing %s: %d changed, %d deleted, %s\n", b, st.Staged.Files, st.Staged.Deleted, human(st.Staged.Bytes))
+	fmt.Fprintf(s.err, "landing %s: %s\n", name, amount(o.Status().Staged))
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
@@ -137,12 +136,12 @@ func (f *landFlags) landBranch(ctx context.Context, stage *staging.Stage, b pach
 			case <-done:
 				return
 			case <-tick:
-				fmt.Fprintf(s.err, "landing %s: %s uploaded\n", b, human(o.Status().Uploaded))
+				fmt.Fprintf(s.err, "landing %s: %s uploaded\n", name, human(o.Status().Uploaded))
 			}
 		}
 	}()
 	if c, err = o.CommitBy(ctx, f.message, policy); err == nil && o.Dirty() {
-		err = fmt.Errorf("commit %s: not of files that were being written: %q", b, o.Status().Writing)
+		err = fmt.Errorf("commit %s: not of files that were being written: %q", name, o.Status().Writing)
 	}
 	return c, err
 }
