@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -19,8 +20,7 @@ type Paths []string
 // Line gives the path on one line: as it is, or, if it has control characters
 // or begins with a quotation mark, in quotation marks and with escapes.
 func (p Path) Line() string {
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
-	if strings.ContainsFunc(string(p), control) || strings.HasPrefix(string(p), `"`) {
+	if strings.ContainsFunc(string(p), unicode.IsControl) || strings.HasPrefix(string(p), `"`) {
 		return strconv.Quote(string(p))
 	}
 	return string(p)

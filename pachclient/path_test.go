@@ -54,7 +54,7 @@ func FuzzPathInJSON(f *testing.F) {
 func TestPathOnOneLine(t *testing.T) {
 	for p, want := range map[string]string{
 		"a b": "a b", "ö": "ö", "k\xf6ln": "k\xf6ln", `a"b`: `a"b`,
-		"a\nb": `"a\nb"`, "\x07": `"\a"`, `"q"`: `"\"q\""`, "\x7f\xff": `"\x7f\xff"`,
+		"a\nb": `"a\nb"`, "\x07": `"\a"`, `"q"`: `"\"q\""`, "\x7f\xff": `"\x7f\xff"`, "\u009b": `"\u009b"`,
 	} {
 		if got := pachclient.Path(p).Line(); got != want {
 			t.Errorf("%q is %s on a line, want %s", p, got, want)

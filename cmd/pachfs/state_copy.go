@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"pachfs/pachclient"
 	"pachfs/staging"
 )
 
@@ -36,7 +37,7 @@ func (e *export) file(ctx context.Context, f *staging.Found, p, to string, i sta
 var errWrite = errors.New("write")
 
 func copyFile(ctx context.Context, dst *os.File, src staging.Reading) error {
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(1<<20, src.Size()))
 	for off := int64(0); off < src.Size(); {
 		n, err := src.ReadAt(ctx, buf, off)
 		if err != nil && err != io.EOF {
@@ -86,14 +87,21 @@ func stampDirs(dirs map[string]staging.Info) error {
 	return errors.Join(errs...)
 }
 
+// listed gives a path as it stands in a list, below the branch and on one line.
+func listed(p string) string { return pachclient.Path(strings.TrimPrefix(p, "/")).Line() }
+
 // list writes paths, one a line; none at all makes no file.
 func list(name string, paths []string) error {
-	if len(paths) == 0 {
+	lines := make([]string, len(paths))
+	for i, p := range paths {
+		lines[i] = listed(p)
+	}
+	return writeLines(name, lines)
+}
+
+func writeLines(name string, lines []string) error {
+	if len(lines) == 0 {
 		return nil
 	}
-	var b strings.Builder
-	for _, p := range paths {
-		fmt.Fprintln(&b, strings.TrimPrefix(p, "/"))
-	}
-	return os.WriteFile(name, []byte(b.String()), 0o666)
+	return os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o666)
 }

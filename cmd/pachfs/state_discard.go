@@ -20,10 +20,10 @@ func newStateDiscard(s streams) *cobra.Command {
 		Use:   "discard DIR [repo@branch[:/PATH]...] --yes",
 		Short: "Forget what is staged, without a mount",
 		Long: `Forgets staged changes of the branches, or only at the paths and below them; all
-of DIR when none is named. A path that was renamed is two: where it was and
-where it is. Without --yes it says what would go, and the status is 2. A commit
-that was sent may have happened: pachfs state land finds out; forgetting its
-branch does not undo it. Of a branch that is damaged only all of it can go.`,
+of DIR when none is named. A rename goes as a whole, whichever of its ends is
+named. Without --yes it says what would go, and the status is 2. A commit that
+was sent may have happened: pachfs state land finds out; forgetting its branch
+does not undo it. Of a branch that is damaged only all of it can go.`,
 		Example: "  pachfs state discard /mnt/pach labels@master:/1.json\n  pachfs state discard /mnt/pach --yes",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(c *cobra.Command, args []string) error { return runDiscard(c.Context(), args[0], args[1:], yes, s) },
@@ -55,7 +55,7 @@ func runDiscard(ctx context.Context, arg string, names []string, yes bool, s str
 		for _, g := range plan {
 			g.print(s)
 		}
-		err = usage("this would be forgotten; --yes does it")
+		err = usage("this would be forgotten%s; --yes does it", otherEnds(plan))
 	}
 	if err := errors.Join(err, i.Close()); err != nil || len(plan) == 0 {
 		return err
@@ -113,6 +113,15 @@ func planDiscard(all []*staging.Found, names []string) (plan []giveUp, err error
 	return plan, nil
 }
 
+// otherEnds says what else goes where no whole branch does: the paths that are
+// named need not be both ends of a rename.
+func otherEnds(plan []giveUp) string {
+	if slices.ContainsFunc(plan, func(g giveUp) bool { return g.path != "/" }) {
+		return ", and the other end of what was renamed"
+	}
+	return ""
+}
+
 // lines are what goes.
 func (g giveUp) lines() (out []staging.DiffLine) {
 	for _, l := range g.found.Diff() {
@@ -129,7 +138,7 @@ func (g giveUp) print(s streams) {
 		return
 	}
 	for _, l := range g.lines() {
-		fmt.Fprintf(s.out, "%c %s%s\n", l.Op, g.found.Branch, l.Path)
+		fmt.Fprintf(s.out, "%c %s\n", l.Op, pachclient.Path(g.found.Branch.String()+l.Path).Line())
 	}
 	if g.found.Sent {
 		fmt.Fprintf(s.out, "? %s: a commit was sent, and whether it happened is not known; pachfs state land finds out\n", g.found.Branch)

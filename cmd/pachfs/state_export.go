@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +26,9 @@ func newStateExport(s streams) *cobra.Command {
   OUT/repo@branch.deleted    paths that are gone, a line each; / ends a directory
   OUT/repo@branch.writing    files that were being written when their mount was killed
   OUT/repo@branch.missing    what could not be exported, and why
-(PROJECT+repo@branch, where several projects are.) Of a committed file that
-was changed in part, or moved, only the changes are here: the rest comes from the
+(PROJECT+repo@branch, where several projects are. In the lists a path with control
+characters is in quotation marks, with escapes.) Of a committed file that was
+changed in part, or moved, only the changes are here: the rest comes from the
 server. Without one such files are named, and the status is 3. What is staged
 stays as it is.`,
 		Example: "  pachfs state export /mnt/pach ./rescued\n  pachfs state export /mnt/pach ./rescued --pachd grpc://localhost:30650",
@@ -129,7 +129,7 @@ func (e *export) branch(ctx context.Context, f *staging.Found, at string) error 
 	files, dirs := 0, map[string]staging.Info{}
 	var missing []string
 	lack := func(p string, err error) {
-		missing = append(missing, fmt.Sprintf("%s\t%v", strings.TrimPrefix(p, "/"), err))
+		missing = append(missing, listed(p)+"\t"+pachclient.Path(err.Error()).Line())
 	}
 	err := f.Walk(ctx, func(p string, i staging.Info, walkErr error) error {
 		to := filepath.Join(at, filepath.FromSlash(p))
@@ -159,7 +159,7 @@ func (e *export) branch(ctx context.Context, f *staging.Found, at string) error 
 	}
 	e.missing += len(missing)
 	deleted, err := e.deleted(ctx, f)
-	err = errors.Join(err, stampDirs(dirs), list(at+".deleted", deleted), list(at+".writing", f.Writing()), list(at+".missing", missing))
+	err = errors.Join(err, stampDirs(dirs), list(at+".deleted", deleted), list(at+".writing", f.Writing()), writeLines(at+".missing", missing))
 	fmt.Fprintf(e.s.out, "%s: files: %d, deleted: %d, being written: %d, not exported: %d\n", f.Branch, files, len(deleted), len(f.Writing()), len(missing))
 	return err
 }

@@ -158,3 +158,54 @@ func TestStateExportFetchesOnce(t *testing.T) {
 		t.Errorf("%d bytes were fetched for a file of %d", sent, len(whole))
 	}
 }
+
+// A name with a newline or an escape sequence takes one line and does nothing to
+// the terminal, and its bytes are in the JSON.
+func TestStateNamesOnOneLine(t *testing.T) {
+	k := newKept(t)
+	const name = "a\n\x1b[31m\xff"
+	k.stage(labels, func(o *staging.Overlay) {
+		k.write(o, "/"+name, "committed", true)
+		_, err := o.Commit(t.Context(), "")
+		must(t, err)
+		must(t, o.Rename(t.Context(), "/"+name, "/moved"+name))
+		k.write(o, "/half"+name, "never closed", false)
+	})
+	out := filepath.Join(t.TempDir(), "out")
+	list, _ := k.state(0, "list", k.dir)
+	discard, _ := k.state(2, "discard", k.dir)
+	k.state(3, "export", k.dir, out)
+	said := list + discard
+	for _, ext := range []string{".deleted", ".writing", ".missing"} {
+		b, err := os.ReadFile(filepath.Join(out, labels.String()+ext))
+		must(t, err)
+		if n := strings.Count(string(b), "\n"); n != 1 {
+			t.Errorf("%d lines in %s: %q", n, ext, b)
+		}
+		said += string(b)
+	}
+	if strings.Contains(said, "\x1b") || strings.Count(said, `\n\x1b[31m\xff`) < 6 {
+		t.Errorf("said: %q", said)
+	}
+	if asJSON, _ := k.state(0, "list", "--json", k.dir); !strings.Contains(asJSON, `"/half`+"a\\n\\u001b[31m\\udcff") || !strings.Contains(asJSON, `"conflicts": []`) {
+		t.Error(asJSON)
+	}
+}
+
+// A rename goes whole whichever end is named, and that is said before.
+func TestStateDiscardOfARename(t *testing.T) {
+	k := newKept(t)
+	k.stage(labels, func(o *staging.Overlay) {
+		k.write(o, "/old", "committed", true)
+		_, err := o.Commit(t.Context(), "")
+		must(t, err)
+		must(t, o.Rename(t.Context(), "/old", "/new"))
+	})
+	if _, stderr := k.state(2, "discard", k.dir, "labels@master:/new"); !strings.Contains(stderr, "the other end") {
+		t.Error(stderr)
+	}
+	k.state(0, "discard", k.dir, "labels@master:/new", "--yes")
+	if stdout, _ := k.state(0, "list", k.dir); !strings.Contains(stdout, "nothing staged") {
+		t.Error(stdout)
+	}
+}

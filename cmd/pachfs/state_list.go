@@ -34,8 +34,8 @@ type stateBranch struct {
 	Base       string              `json:"base"`
 	State      staging.State       `json:"state"`
 	Staged     staging.StagedCount `json:"staged"`
-	Writing    []string            `json:"writing"`
-	Conflicts  []string            `json:"conflicts"`
+	Writing    pachclient.Paths    `json:"writing"`
+	Conflicts  pachclient.Paths    `json:"conflicts"`
 	Sealed     int                 `json:"sealed"`           // commits that did not come to their end
 	Sent       bool                `json:"sent"`             // one of them may have happened
 	Unread     bool                `json:"unread,omitempty"` // a mount has the directory and does not use this branch: the rest is not known
@@ -139,12 +139,12 @@ func tellState(ctx context.Context, dir string) stateInfo {
 }
 
 func newStateBranch(f *staging.Found) stateBranch {
-	return stateBranch{Project: f.Branch.Project, Branch: f.Branch.String(), Deployment: f.Deployment, Writing: []string{}, Conflicts: []string{}}
+	return stateBranch{Project: f.Branch.Project, Branch: f.Branch.String(), Deployment: f.Deployment}
 }
 
 func (b *stateBranch) take(st staging.Status) {
 	b.Base, b.State, b.Staged = st.Base, st.State, st.Staged
-	b.Writing, b.Conflicts = append(b.Writing, st.Writing...), append(b.Conflicts, st.Conflicts...)
+	b.Writing, b.Conflicts = st.Writing, st.Conflicts
 }
 
 // askState has the mount tell of the branches that it uses; of those that it

@@ -69,10 +69,10 @@ func (b stateBranch) notes(w io.Writer) {
 		fmt.Fprintf(w, "  %s/%s: kept, and not used by the mount: what is staged for it is not known\n", b.Project, b.Branch)
 	}
 	if len(b.Writing) > 0 {
-		fmt.Fprintf(w, "  %s: being written, and in no commit yet: %s\n", b.Branch, strings.Join(b.Writing, " "))
+		fmt.Fprintf(w, "  %s: being written, and in no commit yet: %s\n", b.Branch, strings.Join(b.Writing.Lines(), " "))
 	}
 	if len(b.Conflicts) > 0 {
-		fmt.Fprintf(w, "  %s: somebody else changed: %s\n", b.Branch, strings.Join(b.Conflicts, " "))
+		fmt.Fprintf(w, "  %s: somebody else changed: %s\n", b.Branch, strings.Join(b.Conflicts.Lines(), " "))
 	}
 	if b.Sent {
 		fmt.Fprintf(w, "  %s: a commit was sent, and whether it happened is not known yet\n", b.Branch)
