@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"pachfs/pachclient"
+	"pachfs/pachclient/clienttest"
 	"pachfs/pachclient/names"
 )
 
@@ -196,6 +197,27 @@ func TestRawNames(t *testing.T) {
 	k.must(err)
 	if err := k.shown.Land(t.Context(), k.branch, set, []string{"/raw(1)"}); !errors.Is(err, pachclient.ErrBadName) {
 		t.Errorf("deleting a raw name: %v, want %v", err, pachclient.ErrBadName)
+	}
+}
+
+// A read that fails is tried under the raw name only where nothing is under the
+// encoded one: a server that is away has not said so.
+func TestRawNameAfterAFault(t *testing.T) {
+	k := newRig(t)
+	at := k.commit(k.shown, nil, file("/a(1)"))
+	faulty := clienttest.NewFaulty(k.stored)
+	r := names.New(faulty).At(at)
+	fi, err := r.Stat(t.Context(), "/a(1)")
+	k.must(err)
+	asked := faulty.Calls("Stat")
+	faulty.Fail("ReadAt", clienttest.Before, 1, pachclient.ErrUnavailable)
+	if _, err := r.ReadAt(t.Context(), fi, make([]byte, 1), 0); !errors.Is(err, pachclient.ErrUnavailable) || faulty.Calls("Stat") != asked || faulty.Calls("ReadAt") != 1 {
+		t.Errorf("%v, after %d lookups and %d reads", err, faulty.Calls("Stat")-asked, faulty.Calls("ReadAt"))
+	}
+	fi.Path = "/b(1)"
+	faulty.Fail("Stat", clienttest.Before, 1, pachclient.ErrUnavailable)
+	if _, err := r.ReadAt(t.Context(), fi, make([]byte, 1), 0); !errors.Is(err, pachclient.ErrUnavailable) {
+		t.Errorf("the lookup of the raw name failed, and the read says %v", err)
 	}
 }
 

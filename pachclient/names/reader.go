@@ -128,11 +128,13 @@ func (r *reader) ReadAt(ctx context.Context, f pachclient.FileInfo, p []byte, of
 	shown := f.Path
 	f.Path = Encode(shown)
 	n, err := r.next.ReadAt(ctx, f, p, off)
-	if err == nil || err == io.EOF || !special(shown) {
+	if !special(shown) || !errors.Is(err, iofs.ErrNotExist) { // what failed otherwise says nothing of the name
 		return n, err
 	}
 	raw, rawErr := r.raw(ctx, shown)
-	if rawErr != nil || raw == "" {
+	if rawErr != nil {
+		return n, rawErr
+	} else if raw == "" {
 		return n, err
 	}
 	f.Path = raw
