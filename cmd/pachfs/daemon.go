@@ -63,7 +63,7 @@ func background(s streams, mountpoint string) error {
 
 // daemonLog is where a mount in the background writes its log.
 func daemonLog(mountpoint string) (string, error) {
-	mountpoint, err := besideItself(mountpoint)
+	mountpoint, err := realPlace(mountpoint)
 	if err != nil {
 		return "", err
 	}

@@ -52,7 +52,7 @@ func runMount(ctx context.Context, f *mountFlags, mountpoint string, s streams) 
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	if mountpoint, err = besideItself(mountpoint); err != nil {
+	if mountpoint, err = realPlace(mountpoint); err != nil {
 		return err
 	}
 	if err = clearDied(mountpoint, log); err != nil {

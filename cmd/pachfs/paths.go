@@ -71,12 +71,19 @@ func userDir(env, underHome, system string) (string, error) {
 // defaultState is where the staged changes of a mountpoint are kept.
 func defaultState(mountpoint string) (string, error) {
 	dir, err := stateRoot()
-	return filepath.Join(dir, escapePath(mountpoint)), err
+	if err != nil {
+		return "", err
+	}
+	return realPath(filepath.Join(dir, escapePath(mountpoint)))
 }
 
-// stateRoot is where the state directories are, unless another is given.
+// stateRoot is where the state directories are, unless another is given; a real path.
 func stateRoot() (string, error) {
-	return userDir("XDG_STATE_HOME", ".local/state", "/var/lib/pachfs")
+	dir, err := userDir("XDG_STATE_HOME", ".local/state", "/var/lib/pachfs")
+	if err != nil {
+		return "", err
+	}
+	return realPath(dir)
 }
 
 // defaultCache is shared by all mounts of a user.
@@ -134,15 +141,29 @@ func realPath(p string) (string, error) {
 	}
 }
 
-// besideItself resolves the links of a path but for its last element, which is
-// not looked at: what is mounted there may hang.
-func besideItself(p string) (string, error) {
+// realPlace resolves the links of a path to a mountpoint. Of what is there
+// nothing is asked but whether it is a link, which the kernel answers by itself:
+// what is mounted there may hang, or be dead.
+func realPlace(p string) (string, error) {
 	p, err := filepath.Abs(p)
-	if err != nil || p == "/" {
-		return p, err
+	for range 40 { // as many links as the kernel follows
+		if err != nil || p == "/" {
+			break
+		}
+		var parent string
+		if parent, err = realPath(filepath.Dir(p)); err != nil {
+			break
+		}
+		p = filepath.Join(parent, filepath.Base(p))
+		target, linkErr := os.Readlink(p)
+		if linkErr != nil {
+			break
+		}
+		if p = target; !filepath.IsAbs(target) {
+			p = filepath.Join(parent, target)
+		}
 	}
-	parent, err := realPath(filepath.Dir(p))
-	return filepath.Join(parent, filepath.Base(p)), err
+	return p, err
 }
 
 // inside says whether p is dir or lies below it.

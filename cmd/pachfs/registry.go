@@ -132,7 +132,11 @@ func (r running) clear() error {
 	for end := time.Now().Add(2 * time.Second); startOf(r.PID) == "" && threads(r.PID) > 1 && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
-	return os.Remove(registryFile(dir, r.Mountpoint))
+	err = os.Remove(registryFile(dir, r.Mountpoint))
+	if errors.Is(err, fs.ErrNotExist) { // somebody else cleared it
+		return nil
+	}
+	return err
 }
 
 // threads counts the threads of a process. One is left of a zombie.
@@ -143,7 +147,7 @@ func threads(pid int) int {
 
 // clearDied does that before another mount takes the place.
 func clearDied(mountpoint string, log *slog.Logger) error {
-	r, err := readRunningOn(mountpoint)
+	r, err := runningOn(mountpoint)
 	if err != nil || r.alive() { // nothing is known, or nothing is to be done
 		return nil
 	}
@@ -151,12 +155,18 @@ func clearDied(mountpoint string, log *slog.Logger) error {
 	return r.clear()
 }
 
-func readRunningOn(mountpoint string) (running, error) {
+// runningOn gives the mount that is, or was, on just this directory or on the
+// one that it is a link to. fs.ErrNotExist: none is known.
+func runningOn(mountpoint string) (running, error) {
+	at, err := realPlace(mountpoint)
+	if err != nil {
+		return running{}, err
+	}
 	dir, err := runDir()
 	if err != nil {
 		return running{}, err
 	}
-	return readRunning(registryFile(dir, mountpoint))
+	return readRunning(registryFile(dir, at))
 }
 
 func (r running) client() *control.Client { return control.NewClient(r.State) }

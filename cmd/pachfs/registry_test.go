@@ -1,13 +1,18 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"pachfs/cmd/internal/control"
+	"pachfs/pachclient"
+	"pachfs/staging"
 )
 
 func TestEscapePath(t *testing.T) {
@@ -30,8 +35,13 @@ func TestRealPath(t *testing.T) {
 			t.Errorf("%s is %s, %v", in, got, err)
 		}
 	}
-	if got, err := besideItself(dir + "/link/link"); err != nil || got != dir+"/real/link" {
-		t.Errorf("the last element was looked at: %s %v", got, err)
+	must(t, os.Symlink(dir+"/link/place", dir+"/first"))
+	must(t, os.Symlink("first", dir+"/second"))
+	must(t, os.Symlink("loop", dir+"/loop"))
+	for in, want := range map[string]string{"/link/place": "/real/place", "/first": "/real/place", "/second": "/real/place", "/loop": "/loop"} {
+		if got, err := realPlace(dir + in); err != nil || got != dir+want {
+			t.Errorf("the mountpoint %s is %s, %v", in, got, err)
+		}
 	}
 }
 
@@ -105,4 +115,44 @@ func TestPrintStatus(t *testing.T) {
 	if !strings.Contains(b.String(), "no branch") {
 		t.Error(b.String())
 	}
+}
+
+// A mount is found by its directory and by links to it, and its state with it,
+// also where links lead to both; what is cleared already is no failure.
+func TestRunningOn(t *testing.T) {
+	alone(t)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	must(t, os.MkdirAll(dir+"/real/mnt", 0o700))
+	must(t, os.MkdirAll(dir+"/home/pachfs", 0o700))
+	must(t, os.Symlink("real/mnt", dir+"/link"))
+	must(t, os.Symlink("real", dir+"/parent"))
+	must(t, os.Symlink("home", dir+"/state"))
+	t.Setenv("XDG_STATE_HOME", dir+"/state")
+	state, err := defaultState(dir + "/real/mnt")
+	must(t, err)
+	s, err := staging.Open(state, staging.Options{Client: pachclient.Offline{}})
+	must(t, err)
+	must(t, s.Close())
+	leave, err := register(running{Mountpoint: dir + "/real/mnt", State: state})
+	must(t, err)
+	for _, name := range []string{"/real/mnt", "/link", "/parent/mnt", "/real/mnt/"} {
+		if r, err := runningOn(dir + name); err != nil || r.State != state {
+			t.Errorf("on %s: %+v, %v", name, r, err)
+		}
+		if got, err := stateDir(dir + name); err != nil || got != state {
+			t.Errorf("the state of %s: %s, %v", name, got, err)
+		}
+	}
+	if all, err := stateDirs(nil); err != nil || !slices.Equal(all, []string{state}) {
+		t.Errorf("all: %q, %v", all, err)
+	}
+	leave()
+	if r, err := runningOn(dir + "/link"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after it has gone: %+v, %v", r, err)
+	}
+	if got, err := stateDir(dir + "/link"); err != nil || got != state || mountpointOf(state) != dir+"/real/mnt" {
+		t.Errorf("the state of what was on the link: %s of %s, %v", got, mountpointOf(state), err)
+	}
+	must(t, running{Mountpoint: dir + "/real/mnt"}.clear())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,24 +46,20 @@ func isState(dir string) bool {
 // was on it, of the mountpoint that it may be, or itself. A mountpoint is not
 // looked into before that: it may hang.
 func stateDir(arg string) (string, error) {
-	at, err := besideItself(arg)
-	if err != nil {
+	if r, err := runningOn(arg); err == nil {
+		return r.State, nil
+	} else if !errors.Is(err, iofs.ErrNotExist) {
 		return "", err
 	}
-	all, err := registered()
+	at, err := realPlace(arg)
 	if err != nil {
 		return "", err
-	}
-	for _, r := range all {
-		if r.Mountpoint == at {
-			return r.State, nil
-		}
 	}
 	if dir, err := defaultState(at); err == nil && isState(dir) {
 		return dir, nil
 	}
 	if isState(at) {
-		return realPath(at)
+		return at, nil
 	}
 	return "", usage("%s is no state directory, nor the mountpoint of one (pachfs state list names them)", arg)
 }

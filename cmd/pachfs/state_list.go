@@ -101,7 +101,11 @@ func stateDirs(args []string) ([]string, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		out = append(out, filepath.Join(root, e.Name()))
+		dir, err := realPath(filepath.Join(root, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, dir)
 	}
 	all, err := registered()
 	for _, r := range all {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,8 +26,10 @@ same paths. umount(8) and fusermount3 -u unmount too, but don't wait.`,
 
 // runUmount must not look at the mountpoint: its daemon may be dead or hang.
 func runUmount(ctx context.Context, mountpoint string) error {
-	r, err := findRunning(mountpoint)
-	if err != nil {
+	r, err := runningOn(mountpoint)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: no pachfs of this user is mounted there (another user's: umount or fusermount3 -u)", mountpoint)
+	} else if err != nil {
 		return err
 	}
 	if !r.alive() {
@@ -56,26 +60,4 @@ func clearDead(r running) error {
 	}
 	return &control.Error{Exit: control.ExitStaged,
 		Message: fmt.Sprintf("the pachfs on %s had died; its mount is gone now; what it had staged is in %s, and the next mount goes on with it", r.Mountpoint, r.State)}
-}
-
-// findRunning gives the mount on just this directory.
-func findRunning(mountpoint string) (running, error) {
-	path, err := besideItself(mountpoint)
-	if err != nil {
-		return running{}, err
-	}
-	all, err := registered()
-	if err != nil {
-		return running{}, err
-	}
-	for _, r := range all {
-		if r.Mountpoint == path {
-			return r, nil
-		}
-	}
-	// It may be a link to one; that is looked at only if nothing is known of itself.
-	if real, err := realPath(path); err == nil && real != path {
-		return findRunning(real)
-	}
-	return running{}, fmt.Errorf("%s: no pachfs of this user is mounted there (another user's: umount or fusermount3 -u)", mountpoint)
 }
