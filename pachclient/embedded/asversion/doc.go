@@ -2,10 +2,10 @@
 // version would, for tests of clients that must speak to all of them.
 //
 // A [Server] stands before the embedded one and passes every call through it.
-// What a version does not know is taken from since.txt, which is made from the
-// version columns of the reference by gen.go: a call that it does not have is
-// Unimplemented, a field that it does not have is skipped in requests and is
-// missing in answers. Where versions differ in what they do, and a client of
+// What a version does not know is taken from since.txt, which has a line for
+// every call and field, with the releases whose .proto files have it: a call that
+// a version does not have is Unimplemented, a field that it does not have is
+// skipped in requests and is missing in answers. Where versions differ in what they do, and a client of
 // files and commits can tell, [Server] does as they did:
 //
 //   - before 2.11 answers name the branch of a commit, and a ModifyFile on a
@@ -20,5 +20,3 @@
 // part of their page (before 2.7), and subscriptions that go on when a commit is
 // dropped (before 2.11).
 package asversion
-
-//go:generate sh -c "go run gen.go < ../../../../shared/reference/pfs-wire.md > since.txt"

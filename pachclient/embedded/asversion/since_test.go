@@ -15,7 +15,7 @@ import (
 func TestTheTableIsComplete(t *testing.T) {
 	want := func(name protoreflect.FullName) {
 		if _, ok := sinces()[string(name)]; !ok {
-			t.Errorf("%s is not in since.txt (go generate)", name)
+			t.Errorf("%s is not in since.txt (add it, with the releases that have it)", name)
 		}
 	}
 	var messages func(protoreflect.MessageDescriptors)
