@@ -66,20 +66,6 @@ func (b *bench) writing(want ...string) {
 	}
 }
 
-// onSimDisk starts the stage anew, empty, on a disk whose power can be cut.
-func (b *bench) onSimDisk(capacity int64) *staging.SimDisk {
-	b.t.Helper()
-	b.must(b.stage.Close())
-	b.openOn(staging.NewSimDisk(capacity), filepath.Join(memory(b.t), "state"))
-	return b.disk
-}
-
-// cut is what another pachfs finds after the end of this one, or of the power.
-func (b *bench) cut(f staging.Fate) *bench {
-	b.t.Helper()
-	return b.cutOff(b.disk, f, b.o.CopyResidue(), filepath.Join(memory(b.t), "left"))
-}
-
 // heldAfterASeal triggers a commit and holds it before the first thing it does
 // to the disk once it has sealed. What it gives lets the commit go on to its end.
 func (b *bench) heldAfterASeal() (release func()) {

@@ -304,8 +304,9 @@ func (o *Overlay) repoint(landedAt map[*File]string) {
 	}
 }
 
-// dropLayers removes layers from the disk, from the bottom up, so that a kill
-// in between leaves the one that says `landed`.
+// dropLayers removes layers from the disk: the journals first, for good, and
+// then the contents that they speak of. What can't be removed now goes when the
+// branch is opened again.
 func (o *Overlay) dropLayers(layers []*layer) {
 	for _, l := range layers {
 		o.mu.Lock()
@@ -315,10 +316,12 @@ func (o *Overlay) dropLayers(layers []*layer) {
 			}
 		})
 		o.mu.Unlock()
-		if err := errors.Join(l.j.close(), o.d.Remove(journalName(o.dir, l.seq))); err != nil {
-			o.log.Error("can't remove a landed layer", "layer", l.seq, "err", err)
-		}
-		At("dropped")
+	}
+	if err := o.dropJournals(layers); err != nil {
+		o.log.Error("can't remove what has landed", "err", err)
+		return
+	}
+	for _, l := range layers {
 		l.root.walk(func(n *node) {
 			if n.kind != fileNode {
 				return
@@ -329,10 +332,26 @@ func (o *Overlay) dropLayers(layers []*layer) {
 			o.files.forget(n.file)
 		})
 	}
-	// The journals first, for good: they speak of the contents.
-	if err := errors.Join(o.d.SyncDir(o.dir), o.sweep()); err != nil {
+	if err := o.sweep(); err != nil {
 		o.log.Error("can't remove what has landed", "err", err)
 	}
+}
+
+// dropJournals removes the journals of layers from the bottom up. The last one
+// says that they landed: it goes when the others are gone for good.
+func (o *Overlay) dropJournals(layers []*layer) error {
+	for i, l := range layers {
+		if i > 0 && i == len(layers)-1 {
+			if err := o.d.SyncDir(o.dir); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(l.j.close(), o.d.Remove(journalName(o.dir, l.seq))); err != nil {
+			return fmt.Errorf("layer %d: %w", l.seq, err)
+		}
+		At("dropped")
+	}
+	return o.d.SyncDir(o.dir)
 }
 
 func (t *fileTable) forget(f *File) {
@@ -344,20 +363,24 @@ func (t *fileTable) forget(f *File) {
 }
 
 // dropLanded ends, after a restart, a landing that was killed at its very end.
-func (o *Overlay) dropLanded() error {
-	top := -1
+func (o *Overlay) dropLanded() {
+	n := o.landedLayers()
+	dropped := o.layers[:n]
+	o.layers = o.layers[n:]
+	if n > 0 {
+		o.dropLayers(dropped)
+	}
+}
+
+// landedLayers is how many layers, from the bottom, a commit has taken.
+func (o *Overlay) landedLayers() int {
+	n := 0
 	for i, l := range o.layers {
 		if l.landed != "" {
-			top = i
+			n = i + 1
 		}
 	}
-	if top < 0 {
-		return nil
-	}
-	dropped := o.layers[:top+1]
-	o.layers = o.layers[top+1:]
-	o.dropLayers(dropped)
-	return nil
+	return n
 }
 
 // logName gives the file that tells of every commit made for the branch.

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -54,17 +53,6 @@ type power struct {
 	log     []string
 }
 
-func (b *bench) openOn(d *staging.SimDisk, dir string) {
-	b.t.Helper()
-	b.disk = d
-	b.openBy(func(dir string, o staging.Options) (*staging.Stage, error) {
-		if o.SyncAfter == 0 {
-			o.SyncAfter = time.Hour // the test says when
-		}
-		return staging.OpenOn(d, dir, o)
-	}, dir)
-}
-
 // After a power cut at any change of the disk, with whatever was not synced
 // lost, kept or torn: the names are those of some moment since the last sync,
 // every file reads as it was at some moment since it was last synced, Check
@@ -82,7 +70,6 @@ func TestPower(t *testing.T) {
 	for i := range uint64(max(1, n/perRun)) {
 		t.Run(fmt.Sprint(seed+i), func(t *testing.T) {
 			b := newBench(t)
-			b.must(b.stage.Close())
 			p := &power{bench: b, rnd: rand.New(rand.NewPCG(seed+i, 1)), names: map[string]*powerFile{},
 				open: map[*powerFile]*staging.File{}, dirs: map[string]bool{}, every: 3}
 			defer func() {
@@ -101,21 +88,6 @@ func TestPower(t *testing.T) {
 	}
 }
 
-// memory gives a directory for what bbolt and the lock keep on a real disk,
-// where a sync costs nothing.
-func memory(t tester) string {
-	base := "/dev/shm"
-	if _, err := os.Stat(base); err != nil {
-		base = ""
-	}
-	dir, err := os.MkdirTemp(base, "pachfs-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 func (p *power) begin() {
 	first := tree{"/a": "committed a", "/b": strings.Repeat("b", 2000), "/d/x": "committed x"}
 	p.foreign(first)
@@ -125,7 +97,7 @@ func (p *power) begin() {
 	p.dirs["/d"] = true
 	p.opts.LandTimeout = 100 * time.Millisecond
 	p.tmp = memory(p.t)
-	p.bench.openOn(staging.NewSimDisk(0), filepath.Join(p.tmp, "state"))
+	p.onSimDisk(0)
 	p.residue = p.o.CopyResidue()
 	p.next()
 	p.durable = 0
@@ -345,19 +317,6 @@ func (p *power) goesOn(last bool) {
 	}
 	p.must(b.stage.Close())
 	p.must(os.RemoveAll(dir))
-}
-
-// cutOff opens what is left on a disk after the process, or the machine, ended now.
-func (b *bench) cutOff(d *staging.SimDisk, f staging.Fate, residue func(string) error, dir string) *bench {
-	b.t.Helper()
-	after := b.sibling()
-	left := d.Cut(f, b.stage.Dir(), dir)
-	if sub := filepath.Join(dir, b.o.BranchDir()); left.Has(sub) {
-		b.must(os.MkdirAll(sub, 0o700))
-		b.must(residue(filepath.Join(sub, "residue.db")))
-	}
-	after.openOn(left, dir)
-	return after
 }
 
 // landsOnce commits what the power left: the head is that then, and no commit

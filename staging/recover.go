@@ -134,9 +134,7 @@ func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) erro
 	if err := o.loadBase(ctx, res, start); err != nil {
 		return err
 	}
-	if err := o.dropLanded(); err != nil {
-		return err
-	}
+	o.dropLanded()
 	if len(o.layers) == 0 || o.top().sealed {
 		if err := o.pushLayer(); err != nil {
 			return err
@@ -373,79 +371,6 @@ func (f *File) fallBack(below func(string) (spot, error)) {
 		f.im = image{}
 	}
 	f.stable, f.isStable = f.im, f.isStable && f.lowerPath != ""
-}
-
-// collectContents checks that every content that is needed is there, and
-// removes those that nobody needs: what a kill left between two steps.
-func (o *Overlay) collectContents() error {
-	used, frozen, must := map[string]*content{}, map[*content]bool{}, map[string]bool{}
-	var files []*File
-	for _, l := range o.layers {
-		l.root.walk(func(n *node) {
-			if n.kind != fileNode {
-				return
-			}
-			files = append(files, n.file)
-			use := func(im image, needed bool) {
-				for _, p := range im.pieces {
-					if p.c != nil {
-						used[p.c.name] = p.c
-						frozen[p.c] = frozen[p.c] || l.sealed
-						must[p.c.name] = must[p.c.name] || needed
-					}
-				}
-			}
-			use(n.file.im, true)
-			use(n.file.stable, true)
-			for i, v := range n.file.synced {
-				use(v.im, i == len(n.file.synced)-1)
-				use(v.stable, i == len(n.file.synced)-1)
-			}
-			for c := range n.file.owned {
-				if used[c.name] == nil {
-					delete(n.file.owned, c)
-					c.disown()
-				}
-			}
-		})
-	}
-	root := filepath.Join(o.dir, "content")
-	subs, err := o.d.ReadDir(root)
-	if err != nil {
-		return err
-	}
-	for _, sub := range subs {
-		names, err := o.d.ReadDir(filepath.Join(root, sub))
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			full := filepath.Join(root, sub, name)
-			id, err := strconv.ParseUint(name, 16, 64)
-			if err != nil {
-				return fmt.Errorf("%s: %w", full, ErrCorrupt)
-			}
-			o.files.lastCont = max(o.files.lastCont, id)
-			if c := used[full]; c != nil {
-				c.o, c.frozen = o, frozen[c]
-				delete(used, full)
-			} else {
-				o.doom(full)
-			}
-		}
-	}
-	for name := range used {
-		if must[name] {
-			return fmt.Errorf("%s is missing: %w", name, ErrCorrupt)
-		}
-	}
-	for _, f := range files { // what a record vouched for goes once a later one is on disk
-		f.synced = slices.DeleteFunc(f.synced, func(v vouched) bool {
-			return slices.ContainsFunc(slices.Concat(v.im.pieces, v.stable.pieces), func(p piece) bool { return p.c != nil && p.c.o == nil })
-		})
-	}
-	o.files.contents = nil
-	return nil
 }
 
 // anythingStaged reads the journals without keeping anything open.

@@ -88,9 +88,7 @@ func TestKilledBetweenAnyTwoCalls(t *testing.T) {
 func killedAfter(t *testing.T, n int, fate staging.Fate) (changes int) {
 	b := serialBench(t, func(o *staging.Options) { o.LandTimeout = time.Second })
 	b.foreign(beforeAll)
-	b.must(b.stage.Close())
-	disk, tmp := staging.NewSimDisk(0), memory(t)
-	b.openOn(disk, filepath.Join(tmp, "state"))
+	disk, tmp := b.onSimDisk(0), memory(t)
 	residue, before := b.o.CopyResidue(), len(b.ids())
 	want := b.changeAll()
 	b.put(b.create("/half"), "half", 0)
@@ -290,13 +288,10 @@ func TestKilledTwice(t *testing.T) {
 // a file that was made and removed again is not there without power.
 func TestCommitOfNothingIsOnDisk(t *testing.T) {
 	b := newBench(t)
-	b.must(b.stage.Close())
-	disk, tmp := staging.NewSimDisk(0), memory(t)
-	b.openOn(disk, filepath.Join(tmp, "state"))
+	b.onSimDisk(0)
 	b.must(b.create("/c").Close(true))
 	b.must(b.o.SyncClosed())
 	b.rm("/c")
 	b.landsNothing()
-	after := b.cutOff(disk, staging.NothingKept, b.o.CopyResidue(), filepath.Join(tmp, "left"))
-	after.missing("/c")
+	b.cut(staging.NothingKept).missing("/c")
 }

@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-
-	"pachfs/staging"
 )
 
 // A full disk refuses new bytes and loses none: what was acknowledged reads as
@@ -18,9 +15,7 @@ import (
 func TestFullDisk(t *testing.T) {
 	b := newBench(t)
 	b.follows(b.foreign(tree{"/old": "old", "/d/x": "x"}))
-	b.must(b.stage.Close())
-	disk := staging.NewSimDisk(8 << 20)
-	b.openOn(disk, filepath.Join(memory(t), "state"))
+	disk := b.onSimDisk(8 << 20)
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for round := range 3 {
 		want := b.mounted().files()

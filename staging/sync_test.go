@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,10 +21,7 @@ func TestSyncAfter(t *testing.T) {
 			const after = 200 * time.Millisecond
 			b := newBench(t, func(o *staging.Options) { o.SyncAfter = after })
 			b.foreign(tree{"/old": "0123456789", "/gone": "gone", "/moved": "moved"})
-			b.must(b.stage.Close())
-			disk, tmp := staging.NewSimDisk(0), memory(t)
-			b.openOn(disk, filepath.Join(tmp, "state"))
-			residue := b.o.CopyResidue()
+			b.onSimDisk(0)
 			start := time.Now()
 			for i := range n {
 				b.write(fmt.Sprintf("/d/%d", i), fmt.Sprint("file ", i))
@@ -36,8 +32,7 @@ func TestSyncAfter(t *testing.T) {
 			b.mv("/moved", "/there")
 			want := b.mounted()
 			tries, left := 0, func() tree {
-				dir := filepath.Join(memory(t), "left")
-				x := b.cutOff(disk, staging.NothingKept, residue, dir)
+				x := b.cut(staging.NothingKept)
 				defer x.stage.Close()
 				return x.mounted()
 			}
@@ -55,12 +50,9 @@ func TestSyncAfter(t *testing.T) {
 // Without it they are not: what TestSyncAfter looks at can be lost.
 func TestSyncNever(t *testing.T) {
 	b := newBench(t)
-	b.must(b.stage.Close())
-	disk, tmp := staging.NewSimDisk(0), memory(t)
-	b.openOn(disk, filepath.Join(tmp, "state"))
+	b.onSimDisk(0)
 	b.write("/a", "1")
-	x := b.cutOff(disk, staging.NothingKept, b.o.CopyResidue(), filepath.Join(tmp, "left"))
-	if got := x.mounted(); len(got) > 0 {
+	if got := b.cut(staging.NothingKept).mounted(); len(got) > 0 {
 		t.Fatalf("%v is on disk", got)
 	}
 }
@@ -92,8 +84,7 @@ func TestSyncedBytesStay(t *testing.T) {
 			b.write(p, "short")
 			did("")
 			did("short")
-			disk, dir := b.disk, memory(b.t)
-			x := b.cutOff(disk, staging.Kept, b.o.CopyResidue(), dir)
+			x := b.cut(staging.Kept)
 			b.must(b.stage.Close())
 			b.disk, b.stage, b.o = x.disk, x.stage, x.o
 			b.write("/other", "another")
@@ -106,8 +97,7 @@ func TestSyncedBytesStay(t *testing.T) {
 			}
 			b := newBench(t)
 			b.foreign(tree{"/f": strings.Repeat("b", 2000)})
-			b.must(b.stage.Close())
-			b.openOn(staging.NewSimDisk(0), filepath.Join(memory(t), "state"))
+			b.onSimDisk(0)
 			f := b.openFile("/f", true)
 			b.must(f.Truncate(0))
 			b.put(f, strings.Repeat("x", 1000), 0)
@@ -116,8 +106,7 @@ func TestSyncedBytesStay(t *testing.T) {
 			versions := []string{strings.Repeat("x", 1000)}
 			do(b, "/f", func(v string) { versions = append(versions, v) })
 			for i := range uint64(40) {
-				fate := staging.Diced(rand.New(rand.NewPCG(seed+i, 3)))
-				x := b.cutOff(b.disk, fate, b.o.CopyResidue(), filepath.Join(memory(t), "left"))
+				x := b.cut(staging.Diced(rand.New(rand.NewPCG(seed+i, 3))))
 				b.must(x.stage.Check())
 				if got := x.read("/f"); !slices.Contains(versions, got) {
 					t.Fatalf("-seed %d: it was never %.2000q", seed, got)

@@ -2,11 +2,8 @@ package staging_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
-
-	"pachfs/staging"
 )
 
 // A file that is still being written for the first time waits for the commit
@@ -252,9 +249,7 @@ func TestClosedAndOpenedAnew(t *testing.T) {
 // A sync finds no fault with what lands in the middle of it.
 func TestSyncAcrossACommit(t *testing.T) {
 	b := newBench(t)
-	b.must(b.stage.Close())
-	disk := staging.NewSimDisk(0)
-	b.openOn(disk, filepath.Join(memory(t), "state"))
+	disk := b.onSimDisk(0)
 	b.write("/a", "1")
 	b.write("/b", "2")
 	synced := false
