@@ -324,7 +324,7 @@ func (a *attempt) upload() error {
 	if a.set = a.layer.uploaded; a.set != "" {
 		if err := a.o.client.Renew(a.w.ctx, a.set, setTTL); err == nil {
 			if a.want == nil {
-				a.want, err = readWant(a.w.ctx, a.o.client, a.set, a.delta)
+				a.want, err = a.readWant(a.set)
 			}
 			if err == nil || !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -341,7 +341,7 @@ func (a *attempt) upload() error {
 	}
 	At("set")
 	a.w.kick()
-	if a.want, err = readWant(a.w.ctx, a.o.client, set, a.delta); err != nil {
+	if a.want, err = a.readWant(set); err != nil {
 		return err
 	}
 	At("hashes")
@@ -349,6 +349,10 @@ func (a *attempt) upload() error {
 	err = a.note(record{Op: opUploaded, Text: string(set)})
 	At("uploaded")
 	return err
+}
+
+func (a *attempt) readWant(set pachclient.FileSet) (*want, error) {
+	return readWant(a.w.ctx, a.o.client, set, a.delta, a.kick)
 }
 
 // send is steps 3 to 7, from the check of the head to the end.
@@ -446,7 +450,7 @@ func (a *attempt) resume() (pachclient.Commit, error) {
 		if a.delta, err = a.o.delta(a.w.ctx, a.top); err != nil {
 			return err
 		}
-		a.want, err = readWant(a.w.ctx, a.o.client, a.set, a.delta)
+		a.want, err = a.readWant(a.set)
 		if errors.Is(err, fs.ErrNotExist) { // the set is gone; what it held is still here
 			err = a.upload()
 		}

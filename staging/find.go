@@ -22,11 +22,12 @@ type want struct {
 	deletes []string
 	d       *delta
 	grown   map[string]add // those of the files that are a copy with something appended
+	tick    func()         // called while files are compared: that takes long where they are many, or large
 }
 
 // readWant takes the hashes of a delta from its file set.
-func readWant(ctx context.Context, c pachclient.Client, set pachclient.FileSet, d *delta) (*want, error) {
-	w := &want{files: map[string]pachclient.Hash{}, deletes: d.deletes, d: d, grown: map[string]add{}}
+func readWant(ctx context.Context, c pachclient.Client, set pachclient.FileSet, d *delta, tick func()) (*want, error) {
+	w := &want{files: map[string]pachclient.Hash{}, deletes: d.deletes, d: d, grown: map[string]add{}, tick: tick}
 	for _, a := range d.adds {
 		if a.keep > 0 {
 			w.grown[a.path] = a
@@ -36,6 +37,7 @@ func readWant(ctx context.Context, c pachclient.Client, set pachclient.FileSet, 
 		if !fi.Dir {
 			w.files[fi.Path] = fi.Hash
 		}
+		tick()
 		return nil
 	})
 	if err != nil {
@@ -48,6 +50,7 @@ func readWant(ctx context.Context, c pachclient.Client, set pachclient.FileSet, 
 // what is already known of some paths; nil FileInfos don't exist.
 func (w *want) heldBy(ctx context.Context, r pachclient.Reader, known map[string]pachclient.Diff) (bool, error) {
 	for p, h := range w.files {
+		w.tick()
 		fi := known[p].New
 		if _, ok := known[p]; !ok {
 			var err error
@@ -96,6 +99,7 @@ func (w *want) reads(ctx context.Context, r pachclient.Reader, fi pachclient.Fil
 			if !bytes.Equal(ours, theirs) {
 				return false, nil
 			}
+			w.tick()
 		}
 	}
 	return true, nil

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"pachfs/pachclient"
+	"pachfs/staging"
 )
 
 // A landing is a Commit under way.
@@ -29,6 +30,16 @@ func (l *landing) end() pachclient.Commit {
 	<-l.done
 	l.b.must(l.err)
 	return l.c
+}
+
+// OnCall has fn called at the start of every call of an operation; fn may end
+// the test.
+func (b *bench) OnCall(op string, fn func()) {
+	b.Faulty.OnCall(op, func() {
+		if fn != nil {
+			staging.Aside(fn)
+		}
+	})
 }
 
 // A gate stops a call at its start until it is opened.

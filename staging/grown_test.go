@@ -281,3 +281,36 @@ func TestGrownHashedOtherwise(t *testing.T) {
 	b.landsNothing()
 	b.holds(tree{"/log": old + "moreXY", "/log2": old + "MORE"})
 }
+
+// A slow is a recutter from which a file is read, MiB by MiB, for longer than
+// a commit may be without progress.
+type slow struct{ recutter }
+
+func (c slow) At(commit pachclient.Commit) pachclient.Reader {
+	return slowReader{c.recutter.At(commit)}
+}
+
+type slowReader struct{ pachclient.Reader }
+
+func (r slowReader) ReadAt(ctx context.Context, fi pachclient.FileInfo, p []byte, off int64) (int, error) {
+	select {
+	case <-time.After(200 * time.Millisecond):
+		return r.Reader.ReadAt(ctx, fi, p, off)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// To compare a large file takes long and is progress.
+func TestGrownComparedSlowly(t *testing.T) {
+	b := newBench(t, staging.NoLooks, func(o *staging.Options) { o.CommitTimeout = time.Second })
+	old := strings.Repeat("a MiB of", 8<<20/8)
+	b.follows(b.foreign(tree{"/log": old}))
+	dir := b.stage.Dir()
+	b.must(b.stage.Close())
+	b.wrap = func(c pachclient.Client) pachclient.Client { return slow{recutter{c}} }
+	b.open(dir)
+	b.add("/log", "more")
+	b.lands()
+	b.holds(tree{"/log": old + "more"})
+}

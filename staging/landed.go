@@ -1,7 +1,6 @@
 package staging
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -207,7 +206,7 @@ func (a *attempt) remember() {
 			continue
 		}
 		z := a.delta.pin(ad)
-		err := cache.Add(a.want.files[ad.path], z.im.size, pinnedAt{a.w.ctx, z})
+		err := cache.Add(a.want.files[ad.path], z.im.size, pinnedAt{a, z})
 		z.release()
 		if err != nil {
 			a.o.log.Debug("not cached", "path", ad.path, "err", err)
@@ -218,11 +217,14 @@ func (a *attempt) remember() {
 
 // pinnedAt is a file of a sealed layer as an io.ReaderAt.
 type pinnedAt struct {
-	ctx context.Context
-	z   *pinned
+	a *attempt
+	z *pinned
 }
 
-func (r pinnedAt) ReadAt(p []byte, off int64) (int, error) { return r.z.readAt(r.ctx, p, off) }
+func (r pinnedAt) ReadAt(p []byte, off int64) (int, error) {
+	r.a.w.kick()
+	return r.z.readAt(r.a.w.ctx, p, off)
+}
 
 // foreign gives what others changed of the paths that differ.
 func (a *attempt) foreign(theirs map[string]pachclient.Diff) []string {

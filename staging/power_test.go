@@ -281,12 +281,7 @@ func (p *power) changed() {
 	if p.t.Failed() {
 		return
 	}
-	done := make(chan bool) // this may be a commit's goroutine, which a Fatal would end
-	go func() {
-		defer close(done)
-		p.goesOn(false)
-	}()
-	<-done
+	p.goesOn(false)
 }
 
 // end is one more cut, after which the branch goes on where that left it.

@@ -184,8 +184,20 @@ func (d *SimDisk) changed() {
 	d.changes++
 	d.mu.Unlock()
 	if d.After != nil {
-		d.After()
+		Aside(d.After)
 	}
+}
+
+// Aside runs fn to its end, in a goroutine of its own: when fn fails, and with
+// that its goroutine, the one that must go on and answer (a commit's, say) is
+// not the one that ends.
+func Aside(fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn()
+	}()
+	<-done
 }
 
 // Changes counts all that was ever changed.
@@ -416,7 +428,7 @@ func (f *simFile) write(op string, w simWrite) error {
 
 func (f *simFile) Sync() error {
 	if f.d.Before != nil {
-		f.d.Before()
+		Aside(f.d.Before)
 	}
 	defer f.d.changed()
 	f.d.mu.Lock()
