@@ -82,7 +82,8 @@ func (b *bench) heldAfterASeal() (release func()) {
 		_, err := b.o.Commit(context.Background(), "")
 		done <- err
 	}()
-	release = sync.OnceFunc(func() { close(hold); b.must(<-done) })
+	end := sync.OnceValue(func() error { close(hold); return <-done })
+	release = func() { b.t.Helper(); b.must(end()) }
 	b.t.Cleanup(release)
 	select {
 	case <-sealed:

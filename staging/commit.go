@@ -63,20 +63,19 @@ func (o *Overlay) commit(message string, p Policy) (pachclient.Commit, error) {
 	o.mu.RLock()
 	err := o.broken
 	o.mu.RUnlock()
+	var kept, c pachclient.Commit
 	if err == nil {
-		err = o.tryKept(w, p)
+		kept, err = o.tryKept(w, p)
 	}
 	some := false
 	if err == nil {
 		some, err = o.seal(message)
 	}
-	if err == nil && !some {
-		o.setResult(pachclient.Commit{}, nil)
-		return pachclient.Commit{}, nil
-	}
-	var c pachclient.Commit
-	if err == nil {
+	if err == nil && some {
 		c, err = o.land(w, p)
+	}
+	if c.Zero() {
+		c = kept
 	}
 	if err != nil {
 		err = fmt.Errorf("commit %s: %w", o.branch, w.explain(err))
@@ -160,30 +159,40 @@ func (o *Overlay) land(w *watchdog, p Policy) (pachclient.Commit, error) {
 	}
 }
 
-// tryKept looks whether what an earlier commit could not land can land now,
+// mostKept is how many layers commits that fail may leave: from then on, what
+// is kept has to land before more is sealed, in a commit of its own.
+const mostKept = 8
+
+// tryKept looks whether what earlier commits could not land can land now,
 // before one more layer comes on top of it: however often a commit fails, the
 // layers don't pile up. A set that was uploaded, and lives, tells; without one
-// it is the server that has to answer.
-func (o *Overlay) tryKept(w *watchdog, p Policy) error {
+// it is, the first time, enough that the server answers. What it would refuse
+// to commit only shows when it does.
+func (o *Overlay) tryKept(w *watchdog, p Policy) (pachclient.Commit, error) {
+	var none pachclient.Commit
 	top, outstanding := o.next()
 	if top < 0 || outstanding {
-		return nil
+		return none, nil
 	}
 	if err := o.checkCluster(w); err != nil {
-		return err
+		return none, err
 	}
 	a := o.attempt(w, top, p)
-	if a.layer.uploaded == "" || o.client.Renew(w.ctx, a.layer.uploaded, setTTL) != nil {
-		return nil
+	if top+1 >= mostKept {
+		return a.run()
+	}
+	lives := a.layer.uploaded != "" && o.client.Renew(w.ctx, a.layer.uploaded, setTTL) == nil
+	if !lives && top == 0 {
+		return none, nil
 	}
 	err := a.prepare()
 	if err == nil {
 		_, err = a.check()
 	}
 	if errors.Is(err, errAgain) {
-		return nil
+		return none, nil
 	}
-	return err
+	return none, err
 }
 
 // checkCluster refuses to land on another Pachyderm than the one that the

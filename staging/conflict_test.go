@@ -365,6 +365,51 @@ func TestKeptLayersDoNotPileUp(t *testing.T) {
 	b.holds(want)
 }
 
+// Nor does a server that takes what is staged for no good: whatever it refuses,
+// for however long, the trigger after that makes one commit of all; or two where it
+// refused only the last call, of more than a few layers.
+func TestKeptLayersOfARefusal(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fails map[string]error
+		most  int // layers
+		made  int // commits in the end
+	}{
+		{"upload", map[string]error{"Upload": fs.ErrPermission}, 2, 1},
+		{"expired", map[string]error{"Branch": errOther, "Renew": fs.ErrNotExist}, 2, 1},
+		{"landing", map[string]error{"Land": fs.ErrPermission}, 8, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, staging.NoLooks)
+			b.follows(b.foreign(tree{"/a": "a"}))
+			before, want := len(b.ids()), tree{"/a": "a"}
+			for op, err := range c.fails {
+				b.Fail(op, clienttest.Before, -1, err)
+			}
+			for i := range 12 {
+				p := fmt.Sprintf("/%d", i)
+				b.write(p, p)
+				want[p] = p
+				if _, err := b.o.Commit(t.Context(), ""); err == nil {
+					t.Fatal("the commit succeeds")
+				}
+				if n := b.o.Layers() - 1; n > c.most {
+					t.Fatalf("%d layers are kept after %d failures", n, i+1)
+				}
+			}
+			b.same("mount", b.mounted(), want)
+			b.Heal()
+			_, err := b.o.Commit(t.Context(), "")
+			b.must(err)
+			b.clean()
+			if got := len(b.ids()) - before; got != c.made {
+				t.Errorf("%d commits", got)
+			}
+			b.holds(want)
+		})
+	}
+}
+
 // The same change made by somebody else is no conflict, also for a layer that was kept.
 func TestKeptAndMadeByOthers(t *testing.T) {
 	b := newBench(t)

@@ -21,7 +21,7 @@ import (
 // whose directory was. Of the rest, dice keep some.
 type SimDisk struct {
 	Before func() // a sync of a file
-	After  func() // called after each change, on the goroutine that made it
+	After  func() // called after each change, which waits for it
 
 	mu       sync.Mutex
 	dirs     map[string]*simDir
