@@ -13,8 +13,9 @@
 // were changed by others is superseded: its attributes are invalidated, and
 // from then on OPEN, GETATTR and SETATTR on the old number answer ESTALE, on
 // which the kernel looks the path up again and finds a new number. Handles that are
-// open keep the old one, with the old bytes. No entry is ever invalidated: that
-// takes a lock in the kernel which a waiting LOOKUP holds, and can hang the machine.
+// open keep the old one, with the old bytes. An entry is invalidated in one case
+// only, a file that became a directory ([Notice]): it takes a lock in the kernel
+// which a waiting LOOKUP holds, and can hang the machine.
 //
 // # Caching
 //

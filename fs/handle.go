@@ -68,9 +68,10 @@ func (t *Tree) Open(ctx context.Context, ino Ino, write bool) (Handle, OpenFlags
 	if err != nil {
 		return 0, OpenFlags{}, err
 	}
+	hash := f.Hash()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if hash := f.Hash(); n.stale || changedHash(n.hash, hash) {
+	if n.stale || changedHash(n.hash, hash) {
 		t.supersede(n)
 		go f.Close(write)
 		return 0, OpenFlags{}, errStale

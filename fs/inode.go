@@ -139,8 +139,8 @@ func (t *Tree) sweep(n *inode) {
 	}
 }
 
-// forget drops the overlay's inode below a place when it went away. Called
-// with mu held.
+// gone takes the inode off a place at which there is nothing any more. last is
+// what a directory shows to those who still have it open. Called with mu held.
 func (t *Tree) gone(parent *inode, name string, last *Attr) {
 	if n := parent.children[name]; n != nil {
 		n.leave()

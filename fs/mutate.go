@@ -2,6 +2,8 @@ package fs
 
 import (
 	"context"
+	"errors"
+	iofs "io/fs"
 	"path"
 	"syscall"
 
@@ -35,7 +37,7 @@ func (t *Tree) Create(ctx context.Context, parent Ino, name string, a staging.At
 	}
 	t.inherit(ctx, o, p, &a, false)
 	f, err := o.Create(ctx, p, a)
-	if !excl && staging.IsExist(err) { // somebody was faster
+	if !excl && errors.Is(err, iofs.ErrExist) { // somebody was faster
 		f, err = o.Open(ctx, p, true)
 	}
 	if err != nil {

@@ -148,7 +148,6 @@ func (r *rig) follow() {
 	o, err := r.stage.Overlay(r.t.Context(), labels)
 	r.must(err)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		r.must(o.Follow(r.t.Context()))
 		h, err := r.client.Head(r.t.Context(), labels)
 		r.must(err)
 		if o.Base().Commit.ID == h.Commit.ID || len(o.Status().Conflicts) > 0 {

@@ -25,10 +25,19 @@ func (o *Overlay) Abandon() error { return o.giveUp(nil, true) }
 // The top of its layers goes first: what a kill leaves is an older state.
 func (s *Stage) Remove(b pachclient.Branch) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.overlays[b] != nil || s.opening[b] != nil {
+		s.mu.Unlock()
 		return fmt.Errorf("remove %s: %w", b, ErrBusy)
 	}
+	gone := make(chan struct{})
+	s.opening[b] = gone // whoever opens it waits
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.opening, b)
+		s.mu.Unlock()
+		close(gone)
+	}()
 	o := s.newOverlay(b, s.branchDir(b))
 	seqs, _ := o.layerSeqs() // names that are none go with the rest
 	var err error
@@ -60,7 +69,7 @@ func (o *Overlay) giveUp(paths []string, sent bool) error {
 	var changed []string
 	o.mu.Lock()
 	err := ErrReadOnly
-	if !o.readOnly {
+	if !o.readOnly.Load() {
 		err = o.discard(paths, &changed)
 	}
 	o.mu.Unlock()
@@ -90,28 +99,30 @@ func (o *Overlay) unsend() error {
 
 // takeToken ends a look at the head, and waits for no commit.
 func (o *Overlay) takeToken() error {
-	select {
-	case <-o.landing:
-		return nil
-	default:
+	for end := time.Now().Add(followTimeout); time.Now().Before(end); {
+		select {
+		case <-o.landing:
+			return nil
+		default:
+		}
+		o.statusMu.Lock()
+		committing := o.progress.committing
+		if o.progress.looking != nil {
+			o.progress.looking()
+		}
+		o.statusMu.Unlock()
+		if committing {
+			return ErrBusy
+		}
+		select {
+		case <-o.landing:
+			return nil
+		case <-o.closing:
+			return ErrClosed
+		case <-time.After(20 * time.Millisecond): // who took the token may not have said yet what for
+		}
 	}
-	o.statusMu.Lock()
-	committing := o.progress.committing
-	if o.progress.looking != nil {
-		o.progress.looking()
-	}
-	o.statusMu.Unlock()
-	if committing {
-		return ErrBusy
-	}
-	select {
-	case <-o.landing:
-		return nil
-	case <-o.closing:
-		return ErrClosed
-	case <-time.After(followTimeout):
-		return ErrBusy
-	}
+	return ErrBusy
 }
 
 // discard is Discard with mu held.

@@ -1,6 +1,7 @@
 package staging
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -17,6 +18,18 @@ import (
 // NoLooks for what the test does itself.
 func NoPolling(o *Options) { o.lookEvery = time.Hour }
 func NoLooks(o *Options)   { o.lookEvery = -1 }
+
+// Follow looks at the head now.
+func (o *Overlay) Follow(ctx context.Context) error {
+	b, err := o.client.Branch(ctx, o.branch)
+	if err != nil {
+		return err
+	}
+	o.statusMu.Lock()
+	o.progress.seen = ""
+	o.statusMu.Unlock()
+	return o.follow(ctx, b)
+}
 
 // Sweep removes what nobody owns any more, now.
 func (o *Overlay) Sweep() error { return o.sweep() }

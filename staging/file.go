@@ -500,8 +500,17 @@ func syncContents(cs []*content) error {
 	return nil
 }
 
-// settle makes what readers see what the next commit takes. Called with f.mu held.
+// settle makes what readers see what the next commit takes, and merges
+// contents where they pile up. Called with f.mu held, and not Overlay.mu: that copies.
 func (f *File) settle(ops ...op) error {
+	if err := f.mark(ops...); err != nil {
+		return err
+	}
+	return f.merge()
+}
+
+// mark is settle without the merging. Called with f.mu held.
+func (f *File) mark(ops ...op) error {
 	rs := make([]record, len(ops))
 	for i, op := range ops {
 		rs[i] = record{Op: op, File: f.id, Time: f.attr.mtime, Flags: flagTime}
@@ -514,7 +523,7 @@ func (f *File) settle(ops ...op) error {
 	if slices.Contains(ops, opSynced) {
 		f.vouch()
 	}
-	return f.merge()
+	return nil
 }
 
 // closed notes that a writer was released, and maybe that there is none left.

@@ -65,23 +65,12 @@ func (s *Stage) followRepo(ctx context.Context, r pachclient.Repo, overlays []*O
 			o.setOffline(err)
 			continue
 		}
-		if err := o.follow(ctx, heads[o.branch.Name]); err != nil && ctx.Err() == nil {
+		err := o.follow(ctx, heads[o.branch.Name])
+		if err != nil && !errors.Is(err, context.Canceled) { // a discard may end it, or our own end
 			o.setOffline(err)
 			o.log.Warn("can't follow the head", "err", err)
 		}
 	}
-}
-
-// Follow looks at the head now.
-func (o *Overlay) Follow(ctx context.Context) error {
-	b, err := o.client.Branch(ctx, o.branch)
-	if err != nil {
-		return err
-	}
-	o.statusMu.Lock()
-	o.progress.seen = ""
-	o.statusMu.Unlock()
-	return o.follow(ctx, b)
 }
 
 // follow takes the base to the head, unless others touched what is staged
@@ -89,10 +78,8 @@ func (o *Overlay) Follow(ctx context.Context) error {
 // after the base itself, so there is nothing to do during one.
 func (o *Overlay) follow(ctx context.Context, b pachclient.BranchInfo) error {
 	o.setOnline(b)
-	if b.Output && !o.ReadOnly() {
-		o.mu.Lock()
-		o.readOnly = true // a pipeline writes it
-		o.mu.Unlock()
+	if b.Output {
+		o.readOnly.Store(true) // a pipeline writes it
 	}
 	if b.Head.Zero() || b.Head.Same(o.Base().Commit) && !o.conflicted() || !o.unseen(b.Head) {
 		return nil

@@ -234,7 +234,7 @@ func (o *Overlay) validName(p string) error {
 func (o *Overlay) SetAttr(p string, a Attr) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.readOnly {
+	if o.readOnly.Load() {
 		return fmt.Errorf("%s: %w", o.branch, ErrReadOnly)
 	}
 	n, _, err := o.top().root.resolve(p)

@@ -2,7 +2,6 @@ package staging
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -15,7 +14,7 @@ import (
 func (o *Overlay) Open(ctx context.Context, p string, write bool) (*File, error) {
 	var f *File
 	err := o.update(ctx, func(t *tx) error {
-		if write && o.readOnly {
+		if write && o.readOnly.Load() {
 			return fmt.Errorf("%s: %w", o.branch, ErrReadOnly)
 		}
 		info, s, err := t.stat(len(o.layers)-1, p)
@@ -51,7 +50,7 @@ func (f *File) completed() error {
 	if !f.flushed || !f.failed.empty() || !f.half() {
 		return nil
 	}
-	return f.settle(opStable)
+	return f.mark(opStable)
 }
 
 // openFile gives the living file of a spot. One that stands below the top
@@ -98,7 +97,7 @@ func (f *File) stage() error {
 	o := f.o
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.readOnly {
+	if o.readOnly.Load() {
 		return fmt.Errorf("%s: %w", o.branch, ErrReadOnly)
 	}
 	f.mu.Lock()
@@ -208,6 +207,3 @@ func (f *File) Local(off, end int64) bool {
 
 // Fixed says whether the tree never changes: it is a commit, not a branch.
 func (o *Overlay) Fixed() bool { return o.dir == "" }
-
-// IsExist says whether err is that something is there already.
-func IsExist(err error) bool { return errors.Is(err, fs.ErrExist) }

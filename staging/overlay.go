@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pachfs/pachclient"
@@ -32,18 +33,18 @@ type Overlay struct {
 	landing  chan struct{} // a token: whoever holds it may land, discard, or move the base
 	closing  chan struct{}
 	unsynced sync.Map // *File → true: to be synced within SyncAfter
+	readOnly atomic.Bool
 	contents sync.Map // directories of contents with entries that may not be on disk: name → true
 
-	mu       sync.RWMutex
-	readOnly bool
-	closed   bool
-	broken   error    // why nothing can land any more, nor be taken back; nil: it can
-	layers   []*layer // bottom to top; the last one takes changes
-	lastSeq  uint64
-	base     *base
-	files    fileTable
-	open     map[*File]bool // those with handles
-	half     map[*File]bool // those without, that no close completed
+	mu      sync.RWMutex
+	closed  bool
+	broken  error    // why nothing can land any more, nor be taken back; nil: it can
+	layers  []*layer // bottom to top; the last one takes changes
+	lastSeq uint64
+	base    *base
+	files   fileTable
+	open    map[*File]bool // those with handles
+	half    map[*File]bool // those without, that no close completed
 
 	doomedMu sync.Mutex // a leaf
 	doomed   []string   // content files that nobody owns any more
@@ -56,11 +57,7 @@ type Overlay struct {
 func (o *Overlay) Branch() pachclient.Branch { return o.branch }
 
 // ReadOnly says whether nothing can be staged here.
-func (o *Overlay) ReadOnly() bool {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	return o.readOnly
-}
+func (o *Overlay) ReadOnly() bool { return o.readOnly.Load() }
 
 // Base is the commit that the changes lie on.
 func (o *Overlay) Base() CommitInfo {
@@ -410,7 +407,7 @@ func (t *tx) parent(p string) error {
 }
 
 func (t *tx) writable() error {
-	if t.o.readOnly {
+	if t.o.readOnly.Load() {
 		return fmt.Errorf("%s: %w", t.o.branch, ErrReadOnly)
 	}
 	return nil

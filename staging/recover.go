@@ -46,10 +46,13 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 	if s.opts.Named != nil {
 		o.client = s.opts.Named(meta.Naming)
 	}
-	o.readOnly = s.opts.ReadOnly != nil && s.opts.ReadOnly(b)
+	o.readOnly.Store(s.opts.ReadOnly != nil && s.opts.ReadOnly(b))
 	var start CommitInfo
 	if fresh {
 		if start, err = o.firstBase(ctx); err != nil {
+			return nil, err
+		}
+		if err := s.learnDeployment(ctx); err != nil {
 			return nil, err
 		}
 		if err := s.makeBranchDir(b, dir); err != nil {
@@ -76,7 +79,7 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 		return o, nil // it could be written then, and nobody need be asked: what is staged is there without a pachd
 	}
 	if now, err := o.client.Branch(ctx, b); err == nil && now.Output {
-		o.readOnly = true // a pipeline writes it
+		o.readOnly.Store(true) // a pipeline writes it
 	}
 	return o, nil
 }
@@ -230,7 +233,7 @@ func (o *Overlay) replayLayers() error {
 		}
 	}
 	if len(o.layers) == 0 {
-		return o.pushLayer()
+		return nil // load makes one
 	}
 	return o.settleFiles(power)
 }

@@ -20,7 +20,7 @@ import (
 // Options are what a Stage needs to know besides its directory.
 type Options struct {
 	Client     pachclient.Client
-	Deployment string // which Pachyderm Client speaks to; "" when it can't be reached: then nothing lands until SetDeployment
+	Deployment string // which Pachyderm Client speaks to; "" while it can't be reached: then it is asked when a branch is used for the first time
 	Host       string // goes onto commits as pachfs.host
 	Logger     *slog.Logger
 
@@ -164,11 +164,20 @@ func (s *Stage) Deployment() string {
 	return s.deployment
 }
 
-// SetDeployment tells which Pachyderm answers, once that is known.
-func (s *Stage) SetDeployment(id string) {
+// learnDeployment asks which Pachyderm answers, if that is not known: what is
+// staged for a new branch belongs to that one.
+func (s *Stage) learnDeployment(ctx context.Context) error {
+	if s.Deployment() != "" {
+		return nil
+	}
+	c, err := s.opts.Client.Cluster(ctx)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.deployment = id
+	s.deployment = c.Deployment
+	return nil
 }
 
 // branchMeta says whose changes a branch directory holds.
@@ -229,7 +238,7 @@ func (s *Stage) Overlay(ctx context.Context, b pachclient.Branch) (*Overlay, err
 // At gives a commit as a read-only tree.
 func (s *Stage) At(info CommitInfo) *Overlay {
 	o := s.newOverlay(info.Commit.Branch, "")
-	o.readOnly = true
+	o.readOnly.Store(true)
 	o.layers = []*layer{newLayer(0)}
 	o.base = &base{info: info, r: s.opts.Client.At(info.Commit)}
 	return o

@@ -84,7 +84,7 @@ type Overwritten struct {
 // Status tells how the branch stands. It asks nobody.
 func (o *Overlay) Status() Status {
 	o.mu.RLock()
-	s := Status{Branch: o.branch.String(), Base: o.base.info.Commit.ID, ReadOnly: o.readOnly, Conflicts: []string{}}
+	s := Status{Branch: o.branch.String(), Base: o.base.info.Commit.ID, ReadOnly: o.ReadOnly(), Conflicts: []string{}}
 	s.Staged, s.Writing = o.count(), o.writing(mostWriting)
 	o.mu.RUnlock()
 	o.statusMu.Lock()
