@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -79,7 +78,7 @@ func (c *crowd) putter(t *testing.T, r *rand.Rand, who string, rounds int) {
 			c.put(t, "", files)
 			c.raw.RUnlock()
 		} else {
-			c.open(t, r, files)
+			c.open(t, files, time.Duration(r.IntN(200))*time.Millisecond)
 		}
 	}
 }
@@ -101,23 +100,32 @@ func (c *crowd) put(t *testing.T, id string, files map[string]string) {
 }
 
 // open opens a commit, puts into it and finishes it after a while.
-func (c *crowd) open(t *testing.T, r *rand.Rand, files map[string]string) {
+func (c *crowd) open(t *testing.T, files map[string]string, after time.Duration) {
 	c.raw.Lock()
 	defer c.raw.Unlock()
-	id := c.s.Peer.StartCommit(t, c.ref)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	id, err := c.s.Peer.Begin(ctx, c.ref)
+	if err != nil {
+		t.Errorf("somebody else opens a commit: %v", err)
+		return
+	}
 	c.count("commits opened by others")
 	c.mu.Lock()
 	c.opened[id] = true
 	c.mu.Unlock()
 	c.put(t, id, files)
-	time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
-	c.s.Peer.FinishCommit(t, c.ref, id)
+	time.Sleep(after)
+	if err := c.s.Peer.End(ctx, c.ref, id); err != nil {
+		t.Errorf("somebody else finishes a commit: %v", err)
+	}
 }
 
 // A member is a mount of the crowd and who works in it.
 type member struct {
 	c      *crowd
 	who    string
+	bin    string // pachfs
 	m      *harness.Mount
 	staged map[string]string // by path, since the last commit
 }
@@ -167,39 +175,49 @@ func (a *member) edit(p string) error {
 // commit says whether all that was staged has landed. A failed trigger that
 // names conflicts has them discarded.
 func (a *member) commit(t *testing.T) bool {
-	out, err := exec.Command("touch", a.m.Path(a.c.ref, ".commit")).CombinedOutput()
-	st := a.m.Status(t, a.c.ref)
+	r, err := harness.Run("", "touch", a.m.Path(a.c.ref, ".commit"))
+	st, unread := a.m.ReadStatus(a.c.ref)
+	if err := errors.Join(err, unread); err != nil {
+		t.Errorf("%s: %v", a.who, err)
+		return false
+	}
 	a.c.mu.Lock()
 	for _, o := range st.Overwritten {
 		a.c.reported[[3]string{a.who, o.Path, o.Commit}] = true
 	}
-	if err == nil {
+	if r.Code == 0 {
 		for p, data := range a.staged {
 			a.c.landed[data] = p
 		}
 		clear(a.staged)
 	}
 	a.c.mu.Unlock()
-	if err == nil {
+	if r.Code == 0 {
 		a.c.count("triggers that landed")
 		return true
 	}
-	if !strings.Contains(string(out), "busy") {
-		t.Errorf("%s: %v: %s; %+v", a.who, err, out, st)
+	if !strings.Contains(r.Err, "busy") {
+		t.Errorf("%s: %v; %+v", a.who, r, st)
 	}
 	a.c.count("triggers that named a conflict, or an open commit")
 	for _, p := range st.Conflicts {
-		r := harness.Pachfs(t, "discard", a.m.Path(a.c.ref, p))
-		for end := time.Now().Add(20 * time.Second); strings.Contains(r.Err, "under way") && time.Now().Before(end); { // it looks for a new head
-			time.Sleep(20 * time.Millisecond)
-			r = harness.Pachfs(t, "discard", a.m.Path(a.c.ref, p))
-		}
-		if r.Code != 0 {
-			t.Errorf("%s: discard %s: %v", a.who, p, r)
-		}
-		delete(a.staged, p)
+		a.discard(t, p)
 	}
 	return false
+}
+
+// discard gives up a path that is in conflict.
+func (a *member) discard(t *testing.T, p string) {
+	a.c.count("conflicts named")
+	r, err := harness.Run("", a.bin, "discard", a.m.Path(a.c.ref, p))
+	for end := time.Now().Add(20 * time.Second); strings.Contains(r.Err, "under way") && time.Now().Before(end); { // it looks for a new head
+		time.Sleep(20 * time.Millisecond)
+		r, err = harness.Run("", a.bin, "discard", a.m.Path(a.c.ref, p))
+	}
+	if err != nil || r.Code != 0 {
+		t.Errorf("%s: discard %s: %v, %v", a.who, p, r, err)
+	}
+	delete(a.staged, p)
 }
 
 // Two mounts and raw clients commit to one branch at random: nobody is
@@ -219,7 +237,7 @@ func TestInterleaved(t *testing.T) {
 	var members []*member
 	var wg sync.WaitGroup
 	for _, who := range []string{"one", "two"} {
-		a := &member{c: c, who: who, staged: map[string]string{},
+		a := &member{c: c, who: who, bin: harness.Binary(t), staged: map[string]string{},
 			m: harness.MountSpec(t, harness.Spec{URL: s.URL, Deadline: 10 * time.Minute})}
 		members = append(members, a)
 		r := rand.New(rand.NewPCG(r.Uint64(), 0))

@@ -2,6 +2,7 @@ package test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -146,7 +147,12 @@ func moveHead(t *testing.T, s *harness.Server, ref string) (stop func()) {
 	go func() {
 		defer wg.Done()
 		for i := 0; !done.Load(); i++ {
-			s.Peer.Put(t, ref, map[string]string{fmt.Sprintf("/foreign/%d", i%20): fmt.Sprint(i)})
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			if err := s.Peer.Modify(ctx, ref, map[string]string{fmt.Sprintf("/foreign/%d", i%20): fmt.Sprint(i)}); err != nil {
+				t.Errorf("a put of somebody else: %v", err)
+				done.Store(true)
+			}
+			cancel()
 			time.Sleep(150 * time.Millisecond)
 		}
 	}()

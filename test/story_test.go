@@ -76,8 +76,8 @@ func annotate(t *testing.T, dir string) map[string]string {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			if r := harness.Try(t, "cp", src, fmt.Sprintf("%s/%d.json", dir, i)); r.Code != 0 {
-				t.Errorf("cp: %v", r)
+			if r, err := harness.Run("", "cp", src, fmt.Sprintf("%s/%d.json", dir, i)); err != nil || r.Code != 0 {
+				t.Errorf("cp: %v, %v", r, err)
 			}
 		}()
 	}

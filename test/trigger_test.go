@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -222,17 +223,16 @@ func TestTriggerTogether(t *testing.T) {
 	s.Peer.Create(t, s.Ref("labels"))
 	m := s.Mount(t)
 	head := s.Peer.Head(t, ref)
-	done := make(chan harness.Result, 8)
+	var wg sync.WaitGroup
 	for i := range 8 {
-		go func() {
-			done <- harness.Try(t, "bash", "-c", fmt.Sprintf("cd %s; echo %d > f%d; touch .commit", m.Path(ref), i, i))
-		}()
+		wg.Go(func() {
+			r, err := harness.Run("", "bash", "-c", fmt.Sprintf("cd %s; echo %d > f%d; touch .commit", m.Path(ref), i, i))
+			if err != nil || r.Code != 0 {
+				t.Error(r, err)
+			}
+		})
 	}
-	for range 8 {
-		if r := <-done; r.Code != 0 {
-			t.Error(r)
-		}
-	}
+	wg.Wait()
 	seen := map[string]int{}
 	for _, c := range s.Peer.Commits(t, ref, head) {
 		diff := s.Peer.Diff(t, ref, c.Commit.Id)

@@ -19,10 +19,10 @@ func read(t *testing.T, r pachclient.Reader, path string, data []byte, n int, of
 	got, err := r.ReadAt(context.Background(), info(path, data), p, off)
 	want := data[min(off, int64(len(data))):min(off+int64(n), int64(len(data)))]
 	if !bytes.Equal(p[:got], want) {
-		t.Fatalf("%s: %d bytes at %d: got %d bytes, and they differ or are too few", path, n, off, got)
+		t.Errorf("%s: %d bytes at %d: got %d bytes, and they differ or are too few", path, n, off, got)
 	}
 	if short := len(want) < n; short != (err == io.EOF) || !short && err != nil {
-		t.Fatalf("%s: %d bytes at %d: %v", path, n, off, err)
+		t.Errorf("%s: %d bytes at %d: %v", path, n, off, err)
 	}
 }
 

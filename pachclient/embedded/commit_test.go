@@ -218,10 +218,15 @@ func TestSubscribe(t *testing.T) {
 		t.Error("not the first commit")
 	}
 	c := p.open("r", "master")
-	time.AfterFunc(30*time.Millisecond, func() { p.finish(c, "") })
+	finished := make(chan error, 1)
+	time.AfterFunc(30*time.Millisecond, func() {
+		_, err := p.FinishCommit(p.ctx, &pfs.FinishCommitRequest{Commit: c})
+		finished <- err
+	})
 	if next() != c.Id {
 		t.Error("not the second commit")
 	}
+	p.ok(<-finished)
 	p.modify(head("r", "side"), add("/1", "x"))
 	p.modify(head("r", "master"), add("/1", "x"))
 	if next() != p.inspect(head("r", "master"), 0).Commit.Id {

@@ -136,12 +136,17 @@ func (p *peer) modify(c *pfs.Commit, ops ...op) {
 	p.ok(p.modifyErr(c, ops...))
 }
 
-func (p *peer) fileSet(ops ...op) string {
-	p.t.Helper()
+func (p *peer) fileSetErr(ops ...op) (string, error) {
 	stream, err := p.CreateFileSet(p.ctx)
 	resp, err := send[pfs.CreateFileSetResponse](stream, err, ops)
+	return resp.GetFileSetId(), err
+}
+
+func (p *peer) fileSet(ops ...op) string {
+	p.t.Helper()
+	id, err := p.fileSetErr(ops...)
 	p.ok(err)
-	return resp.GetFileSetId()
+	return id
 }
 
 func (p *peer) ok(err error) {

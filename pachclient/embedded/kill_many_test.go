@@ -36,12 +36,11 @@ func TestKillUnderManyWriters(t *testing.T) {
 				path := func(n int) string { return fmt.Sprintf("/%d/%d/%d", round, i, n) }
 				ops := []op{add(path(answered[i]), noise(10_000, byte(i)))}
 				if i%2 == 1 { // a landing
-					stream, err := p.CreateFileSet(p.ctx)
-					set, err := send[pfs.CreateFileSetResponse](stream, err, ops)
+					set, err := p.fileSetErr(ops...)
 					if err != nil {
 						return
 					}
-					ops = []op{cp("/", setRef(set.FileSetId), "/")}
+					ops = []op{cp("/", setRef(set), "/")}
 				}
 				if p.modifyErr(head("r", "master"), ops...) != nil {
 					return

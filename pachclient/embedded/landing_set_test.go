@@ -85,7 +85,12 @@ func TestLandingsQueue(t *testing.T) {
 				path := fmt.Sprintf("/%d-%d", i, j)
 				ops := []op{add(path, path)}
 				if i < 2 {
-					ops = []op{cp("/", setRef(p.fileSet(add(path, path))), "/"), del("/none")}
+					set, err := p.fileSetErr(ops...)
+					if err != nil {
+						t.Errorf("file set of %s: %v", path, err)
+						return
+					}
+					ops = []op{cp("/", setRef(set), "/"), del("/none")}
 				}
 				if err := p.modifyErr(h, ops...); err != nil {
 					t.Errorf("%s: %v", path, err)

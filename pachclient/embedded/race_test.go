@@ -46,7 +46,9 @@ func TestWritersAndFinish(t *testing.T) {
 			switch begun(); {
 			case i == 0:
 				time.Sleep(time.Duration(r.Int64N(int64(15 * time.Millisecond))))
-				p.finish(c, "")
+				if _, err := p.FinishCommit(p.ctx, &pfs.FinishCommitRequest{Commit: c}); err != nil {
+					t.Error(err)
+				}
 			case i <= len(sets):
 				_, err := p.AddFileSet(p.ctx, &pfs.AddFileSetRequest{Commit: ref, FileSetId: sets[i-1]})
 				note(fmt.Sprintf("/%d/set-%d", round, i-1), err)
@@ -146,9 +148,16 @@ func TestPutsBesideOpenCommits(t *testing.T) {
 		begun()
 		for n := 0; time.Now().Before(until); n++ {
 			if i == 0 {
-				c := p.open("r", "master")
+				c, err := p.StartCommit(p.ctx, &pfs.StartCommitRequest{Branch: branchRef("r", "master")})
+				if err != nil {
+					t.Error(err)
+					return
+				}
 				time.Sleep(time.Duration(r.Int64N(int64(5 * time.Millisecond))))
-				p.finish(c, "")
+				if _, err := p.FinishCommit(p.ctx, &pfs.FinishCommitRequest{Commit: c}); err != nil {
+					t.Error(err)
+					return
+				}
 				time.Sleep(time.Duration(r.Int64N(int64(5 * time.Millisecond))))
 				continue
 			}

@@ -41,13 +41,12 @@ func TestStress(t *testing.T) {
 	work(func(r *rand.Rand, h *pfs.Commit) {
 		var sets []string
 		for range 2 {
-			stream, err := p.CreateFileSet(p.ctx)
-			set, err := send[pfs.CreateFileSetResponse](stream, err, []op{del(path(r)), add(path(r), fmt.Sprint(r.Uint64()))})
+			set, err := p.fileSetErr(del(path(r)), add(path(r), fmt.Sprint(r.Uint64())))
 			if err != nil {
 				t.Error("file set:", err)
 				return
 			}
-			sets = append(sets, set.FileSetId)
+			sets = append(sets, set)
 		}
 		both, err := p.ComposeFileSet(p.ctx, &pfs.ComposeFileSetRequest{FileSetIds: sets, TtlSeconds: 1})
 		if err != nil {

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -272,15 +273,23 @@ type Status struct {
 // Status reads the `.status` of a branch directory.
 func (m *Mount) Status(t testing.TB, ref string) Status {
 	t.Helper()
-	b, err := os.ReadFile(m.Path(ref, ".status"))
+	s, err := m.ReadStatus(ref)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s Status
-	if err := json.Unmarshal(b, &s); err != nil {
-		t.Fatalf("%v: %s", err, b)
-	}
 	return s
+}
+
+// ReadStatus is Status for where a test may not be ended.
+func (m *Mount) ReadStatus(ref string) (s Status, err error) {
+	b, err := os.ReadFile(m.Path(ref, ".status"))
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("%w: %s", err, b)
+	}
+	return s, nil
 }
 
 // Pachfs runs a subcommand to its end.

@@ -178,11 +178,23 @@ func (p *Peer) StartCommit(t testing.TB, ref string) string {
 	t.Helper()
 	ctx, cancel := call()
 	defer cancel()
-	c, err := p.API.StartCommit(ctx, &pfs.StartCommitRequest{Branch: BranchOf(ref)})
+	id, err := p.Begin(ctx, ref)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.Id
+	return id
+}
+
+// Begin is StartCommit for where a test may not be ended, End is FinishCommit.
+func (p *Peer) Begin(ctx context.Context, ref string) (id string, err error) {
+	c, err := p.API.StartCommit(ctx, &pfs.StartCommitRequest{Branch: BranchOf(ref)})
+	return c.GetId(), err
+}
+
+// End finishes a commit.
+func (p *Peer) End(ctx context.Context, ref, id string) error {
+	_, err := p.API.FinishCommit(ctx, &pfs.FinishCommitRequest{Commit: CommitOf(ref, id)})
+	return err
 }
 
 // FinishCommit finishes it.
@@ -190,7 +202,7 @@ func (p *Peer) FinishCommit(t testing.TB, ref, id string) {
 	t.Helper()
 	ctx, cancel := call()
 	defer cancel()
-	if _, err := p.API.FinishCommit(ctx, &pfs.FinishCommitRequest{Commit: CommitOf(ref, id)}); err != nil {
+	if err := p.End(ctx, ref, id); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -231,6 +231,15 @@ func Try(t testing.TB, cmd ...string) Result { t.Helper(); return TryIn(t, "", c
 // TryIn is Try with a working directory.
 func TryIn(t testing.TB, dir string, cmd ...string) Result {
 	t.Helper()
+	r, err := Run(dir, cmd...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Run is TryIn for where a test may not be ended: a goroutine that is not its own.
+func Run(dir string, cmd ...string) (Result, error) {
 	limit := patience(shellDeadline)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -243,13 +252,13 @@ func TryIn(t testing.TB, dir string, cmd ...string) Result {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		t.Fatalf("%q did not end within %v", cmd, limit)
+		return r, fmt.Errorf("%q did not end within %v", cmd, limit)
 	case errors.As(err, &exit):
 		r.Code = exit.ExitCode()
 	case err != nil:
-		t.Fatalf("%q: %v (is it installed? see test/packages.txt)", cmd, err)
+		return r, fmt.Errorf("%q: %w (is it installed? see test/packages.txt)", cmd, err)
 	}
-	return r
+	return r, nil
 }
 
 // Sh runs a shell script that must succeed, and gives its stdout.

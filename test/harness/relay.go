@@ -121,7 +121,12 @@ var errCut = status.Error(codes.Unavailable, "the relay cut the connection")
 func (r *Relay) pass(ctx context.Context, method string, at Point, messages int) error {
 	hit, trap := r.strikes(method, at, messages)
 	if hit && trap.Do != nil {
-		trap.Do()
+		done := make(chan struct{})
+		go func() { // it may end the test, and with it its goroutine, which must not be the call's
+			defer close(done)
+			trap.Do()
+		}()
+		<-done
 	}
 	switch {
 	case hit && trap.Delay > 0:
