@@ -220,6 +220,23 @@ func (a *member) discard(t *testing.T, p string) {
 	delete(a.staged, p)
 }
 
+// collides is a conflict that is no matter of chance: somebody else puts what
+// is staged here. The trigger names it, and it alone.
+func (a *member) collides(t *testing.T) {
+	t.Helper()
+	const p = "/f0"
+	ok(t, a.edit(p))
+	a.c.put(t, "", map[string]string{p: a.c.version("putter", "")})
+	a.c.s.Peer.Finished(t, a.c.ref)
+	before := a.c.done["conflicts named"]
+	if a.commit(t) {
+		t.Errorf("%s: what is staged landed over what somebody else had put before", a.who)
+	}
+	if n := a.c.done["conflicts named"] - before; n != 1 {
+		t.Errorf("%s: %d conflicts were named, want %s", a.who, n, p)
+	}
+}
+
 // Two mounts and raw clients commit to one branch at random: nobody is
 // overwritten in silence, every staged change lands or is reported, no put of
 // theirs fails, is lost or moves into a commit of ours (promise 6).
@@ -248,6 +265,9 @@ func TestInterleaved(t *testing.T) {
 		wg.Go(func() { c.putter(t, r, who, 2*rounds) })
 	}
 	wg.Wait()
+	for _, a := range members {
+		a.collides(t)
+	}
 	s.Peer.Finished(t, c.ref)
 	c.history(t, first)
 	want := s.Peer.Tree(t, c.ref, "")
