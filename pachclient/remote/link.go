@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
@@ -56,41 +57,69 @@ func (c *Client) setTrouble(err error) {
 }
 
 func (l *link) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if err := l.check(ctx); err != nil {
+	if err := l.before(ctx); err != nil {
 		return err
 	}
 	return l.outcome(ctx, method, invoke(ctx, method, req, reply, cc, opts...))
 }
 
 func (l *link) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	if err := l.check(ctx); err != nil {
+	if err := l.before(ctx); err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, desc, cc, method, opts...)
+	own, end := context.WithCancel(ctx)
+	s, err := open(own, desc, cc, method, opts...)
 	if err != nil {
+		end()
 		return nil, l.outcome(ctx, method, err)
 	}
-	return &linkStream{s, l, ctx, method}, nil
+	if err := l.check(ctx); err != nil { // it may be on a connection made since
+		end()
+		return nil, err
+	}
+	return &linkStream{s, l, ctx, end, method, !desc.ServerStreams}, nil
 }
 
 type linkStream struct {
 	grpc.ClientStream
 	l      *link
 	ctx    context.Context // of the caller: the stream's own ends with it
+	end    func()
 	method string
+	once   bool // one answer ends it
 }
 
 func (s *linkStream) RecvMsg(m any) error {
-	return s.l.outcome(s.ctx, s.method, s.ClientStream.RecvMsg(m))
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil || s.once {
+		s.end()
+	}
+	return s.l.outcome(s.ctx, s.method, err)
+}
+
+// before is check ahead of a call: another cluster shall not get what is sent
+// either. Without a connection the call would make one, to whoever is there by now.
+func (l *link) before(ctx context.Context) error {
+	if l.conn.GetState() != connectivity.Ready {
+		return l.ask(ctx)
+	}
+	return l.check(ctx)
 }
 
 // check asks the cluster who it is, when that is not known.
 func (l *link) check(ctx context.Context) error {
+	if l.begun.Load() == l.checked.Load() {
+		return nil
+	}
+	return l.ask(ctx)
+}
+
+func (l *link) ask(ctx context.Context) error {
 	l.c.mu.RLock()
 	want := l.c.deployment
 	l.c.mu.RUnlock()
 	begun := l.begun.Load()
-	if want == "" || begun == l.checked.Load() || ctx.Value(whoever{}) != nil {
+	if want == "" || ctx.Value(whoever{}) != nil {
 		return nil
 	}
 	info, err := admin.NewAPIClient(l.conn).InspectCluster(context.WithValue(ctx, whoever{}, true), &admin.InspectClusterRequest{})
