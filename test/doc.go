@@ -3,12 +3,12 @@
 //
 // The rungs, and how to run each:
 //
-//	house     who may import whom                go test ./test -run 'Floors|House|Doc'
+//	house     who may import whom                go test ./test -run 'Floors|Fences|Words|Package|LongFiles|TopLevel|Docs'
 //	mount     one theme a file, through FUSE     go test ./test -run 'Story|Lazy|Trigger|Tree|Posix'
 //	commits   unmount, other clients, errors      go test ./test -run 'Unmount|Two|Foreign|Away|Error|Unprivileged'
 //	state     what killed mounts left            go test ./test -run State
-//	faults    kill -9 while 1000 files are       go test ./test -run Kill -kills 50
-//	          written; -short does 3 rounds
+//	faults    kill -9 while 1000 files are       go test ./test -run 'TestKill$' -kills 200
+//	          written: 20 rounds; -short does 3
 //	suites    go-fuse's posixtest, the areas of    go test ./test -run 'PosixGofuse|PosixSuite|Fsx|Tools'
 //	          pjdfstest beside a plain directory,
 //	          an fsx (-fsx N -seed S), fio, stress-ng,
