@@ -34,7 +34,7 @@ func refused(t *testing.T, code int, words []string, args ...string) harness.Res
 	return r
 }
 
-// Errors that a user meets at the start (point 7).
+// Errors that a user meets at the start.
 func TestErrorsAtMount(t *testing.T) {
 	s := harness.Serve(t)
 	dirs := func(t *testing.T) (mnt string, flags []string) {

@@ -116,7 +116,7 @@ func writeOne(dir, name string, kind int, ack func(path string, n int)) error {
 }
 
 // kill -9 while files are written, the head moves and find runs: what was
-// acknowledged is there, byte for byte, and lands once (point 4; promises 4 and 8).
+// acknowledged is there, byte for byte, and lands once (promises 4 and 8).
 func TestKill(t *testing.T) {
 	rounds := max(3, *kills/10)
 	if testing.Short() {

@@ -32,7 +32,7 @@ func rss(t *testing.T, pid int) int {
 }
 
 // Many cycles of everything leave no descriptor behind, no memory, and at the
-// end no file (point 10).
+// end no file.
 func TestLeaks(t *testing.T) {
 	s := harness.Serve(t)
 	ref := s.Ref("a@master")

@@ -28,7 +28,8 @@ func picture(t testing.TB, w, h int) string {
 	return b.String()
 }
 
-// The story of issue 3, point 1: what the product is for.
+// What the product is for, from the first look at the images to the second
+// commit of labels (promises 1 to 3).
 func TestStory(t *testing.T) {
 	s := harness.Serve(t)
 	images, labels := s.Ref("images@master"), s.Ref("labels@master")

@@ -14,8 +14,8 @@ import (
 )
 
 // forms are the ways in which people and programs touch or write a file, and
-// what each does to a trigger (reference/kernel.md 4). They run in the branch
-// directory; $SRC is a file outside with "from a file".
+// what each does to a trigger ("Triggers, to the letter" in docs/SEMANTICS.md).
+// They run in the branch directory; $SRC is a file outside with "from a file".
 var forms = []struct {
 	name    string
 	script  string
@@ -68,7 +68,7 @@ var forms = []struct {
 	{name: "cp --remove-destination", script: `cp --remove-destination "$SRC" .commit`, fails: true},
 }
 
-// Each form makes exactly one commit, or none (point 3; promise 4).
+// Each form makes exactly one commit, or none (promise 4, and "Triggers, to the letter").
 func TestTriggerForms(t *testing.T) {
 	s := harness.Serve(t)
 	ref := s.Ref("labels@master")
@@ -153,7 +153,7 @@ func TestTriggerRoot(t *testing.T) {
 	}
 }
 
-// A list shows no control file, whoever lists (point 3; Label Studio imports dotfiles).
+// A list shows no control file, whoever lists (Label Studio imports dotfiles).
 func TestTriggerUnlisted(t *testing.T) {
 	s := harness.Serve(t)
 	ref := s.Ref("labels@master")

@@ -217,7 +217,7 @@ func TestTwoWriters(t *testing.T) {
 
 // A third client puts as fast as the server finishes commits while a mount
 // commits: none of its puts fails or is lost, no commit of ours holds a file of
-// theirs (point 6). Faster, and the backlog of a real pachd grows without end.
+// theirs (promise 6). Faster, and the backlog of a real pachd grows without end.
 func TestTwoForeignPuts(t *testing.T) {
 	s := harness.Serve(t)
 	ref := s.Ref("a@master")

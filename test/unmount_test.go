@@ -12,7 +12,7 @@ import (
 	"pachfs/test/harness"
 )
 
-// Each way of unmounting lands what is staged, as one commit (point 5, promise 7).
+// Each way of unmounting lands what is staged, as one commit (promise 7).
 func TestUnmountLands(t *testing.T) {
 	ways := []struct {
 		name string

@@ -25,7 +25,7 @@ func openFuse(t *testing.T) {
 	}
 }
 
-// An ordinary user mounts through fusermount3, writes, commits, unmounts (point 8).
+// An ordinary user mounts through fusermount3, writes, commits, unmounts.
 func TestUnprivileged(t *testing.T) {
 	openFuse(t)
 	s := harness.Serve(t)
