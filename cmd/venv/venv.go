@@ -5,12 +5,14 @@ package venv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Install makes the virtual environment dir with these packages, unless it is
@@ -30,7 +32,7 @@ func Install(ctx context.Context, dir string, log *os.File, packages ...string) 
 		return err
 	}
 	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+	if err := waitLock(ctx, lock); err != nil {
 		return &os.PathError{Op: "lock", Path: lock.Name(), Err: err}
 	}
 	if _, err := os.Stat(whole); err == nil { // somebody made it meanwhile
@@ -49,4 +51,20 @@ func Install(ctx context.Context, dir string, log *os.File, packages ...string) 
 		}
 	}
 	return os.WriteFile(whole, nil, 0o644)
+}
+
+// waitLock takes a lock that somebody may hold for minutes. The kernel would
+// wait whatever becomes of ctx.
+func waitLock(ctx context.Context, f *os.File) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }

@@ -1,10 +1,14 @@
 package venv
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestWhatIsWholeIsLeftAlone(t *testing.T) {
@@ -45,5 +49,24 @@ func TestHalfAnEnvironmentIsMadeAnew(t *testing.T) {
 	}
 	if _, err := os.Stat(left); err == nil {
 		t.Fatal("it was not made anew")
+	}
+}
+
+// Who waits for somebody else's install can be stopped.
+func TestWaitingForAnInstallEndsWithTheContext(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "env")
+	lock, err := os.Create(dir + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	stopped := errors.New("stopped")
+	ctx, stop := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { stop(stopped) })
+	if err := Install(ctx, dir, os.Stderr, "./no-such-package"); !errors.Is(err, stopped) || !strings.Contains(err.Error(), lock.Name()) {
+		t.Errorf("%v, want %v, with the lock's name", err, stopped)
 	}
 }

@@ -3,7 +3,8 @@
 // a unix socket in the state directory, which only its owner can reach.
 //
 //	GET  /v1/health                          200 while the daemon lives
-//	GET  /v1/status                          {"mountpoint", "server", "state_dir", "pid", "branches": [Status, …]}
+//	GET  /v1/status                          {"mountpoint", "server", "project", "problem", "state_dir", "pid",
+//	                                          "branches": [Status, …]}; no problem: nothing is wrong with the server
 //	GET  /v1/diff?branch=repo@branch         [{"op": "+", "path": "/a"}, …]
 //	GET  /v1/log?branch=repo@branch          [LogEntry, …], newest first
 //	POST /v1/commit   {"branch", "message",  {"branch": "commit id", …}; no branch: all that have changes
