@@ -5,6 +5,8 @@ export GOFLAGS := -buildvcs=false
 # Everything that needs no kernel in the loop; the short form of these runs under the race detector.
 PURE := ./pachclient/... ./staging/... ./fs/... ./cmd/pachfs/... ./cmd/internal/... ./cmd/venv/...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# go test whose last lines say how many tests ran, and which were skipped and why.
+GOTEST := go run gotest.tools/gotestsum@v1.13.0 --format pkgname --format-hide-empty-pkg --
 # Wherever this checkout is, the binary it builds.
 BIN := bin/pachfs
 
@@ -51,20 +53,20 @@ all-but-mounts:
 	@$(MAKE) --no-print-directory -j1 lint unit race demo e2e
 
 e2e: packages ## a real Label Studio on a mount, over its API and in a browser (LS=1.20.0 for that release)
-	LS=$(LS) go test -timeout 40m -count=1 ./cmd/labelstudio
+	LS=$(LS) $(GOTEST) -timeout 40m -count=1 ./cmd/labelstudio
 
 soak: packages ## kills, faults, power cuts and models for as long as asked (KILLS=10000)
 	go test -timeout 24h -count=1 -v ./test -run 'TestKill|TestFaults|TestInterleaved' -kills $(or $(KILLS),10000) -triggers 10000 -interleavings 200
 	go test -timeout 24h -count=1 -v ./staging -run 'TestPower|TestModel' -cuts 200000 -steps 200000
 
 unit:
-	go test -timeout 20m $(PURE)
+	$(GOTEST) -timeout 20m $(PURE)
 
 race:
-	go test -race -short -timeout 20m $(PURE)
+	$(GOTEST) -race -short -timeout 20m $(PURE)
 
 mount-tests:
-	go test -timeout 40m -count=1 ./test/...
+	$(GOTEST) -timeout 40m -count=1 ./test/...
 
 # What the machine has to have: fuse3 to mount at all, the others for the tests.
 packages:

@@ -23,7 +23,8 @@
 // It wants root, fuse3 and the Debian packages of packages.txt; what is missing
 // is a failure that says so. Against a pachd of yours each test makes repos of
 // its own, with a random suffix, and leaves them there; a test that has to kill
-// or stop its server is skipped, and says so.
+// or stop its server is skipped, and says so; each rung of `make test` ends
+// with a list of what was skipped in it.
 //
 // A deadline here is ten times what is promised: a test is no benchmark. Random
 // tests print their seed, and -seed runs one again.
