@@ -12,6 +12,9 @@ import (
 // onConflictHelp explains the policies, for mount and commit.
 const onConflictHelp = "where somebody else changed a staged path: fail; ours (lay ours over theirs); or theirs (give ours up and land the rest)"
 
+// commitTimeoutHelp is for mount and state land.
+const commitTimeoutHelp = "a commit fails after that long without progress; 0: 1m"
+
 func newCommit(s streams) *cobra.Command {
 	var message, onConflict string
 	var asJSON bool

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,11 +35,15 @@ func background(s streams, mountpoint string) error {
 	if err != nil {
 		return err
 	}
-	logFile, err := os.OpenFile(logName, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	logFile, err := os.OpenFile(logName, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer logFile.Close()
+	earlier, err := logFile.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
 	cmd.Stderr = logFile
 	if err := cmd.Start(); err != nil {
 		return err
@@ -48,8 +54,7 @@ func background(s streams, mountpoint string) error {
 		return cmd.Process.Release()
 	}
 	err = cmd.Wait()
-	words, readErr := os.ReadFile(logName)
-	os.Remove(logName)
+	words, readErr := wordsAfter(logName, earlier)
 	code := control.ExitFault
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -59,6 +64,16 @@ func background(s streams, mountpoint string) error {
 		words = fmt.Append(nil, err)
 	}
 	return &control.Error{Message: strings.TrimPrefix(strings.TrimSpace(string(words)), "pachfs: "), Exit: code}
+}
+
+// wordsAfter gives what was written to the log since it had that size.
+func wordsAfter(logName string, size int64) ([]byte, error) {
+	f, err := os.Open(logName)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.NewSectionReader(f, size, math.MaxInt64-size))
 }
 
 // daemonLog is where a mount in the background writes its log.

@@ -164,10 +164,10 @@ func (f *mountFlags) add(flags *pflag.FlagSet) {
 	flags.Uint32Var(&f.uid, "uid", uint32(os.Geteuid()), "owner of what nobody made here")
 	flags.Uint32Var(&f.gid, "gid", uint32(os.Getegid()), "group of what nobody made here")
 	flags.StringVar(&f.umask, "umask", "022", "permission bits, octal, that what nobody made here does not have")
-	flags.DurationVar(&f.commitTimeout, "commit-timeout", time.Minute, "a commit fails after that long without progress")
-	flags.DurationVar(&f.stopTimeout, "stop-timeout", time.Minute, "the last commit, on unmount, is given up after that long without progress")
-	flags.DurationVar(&f.ioTimeout, "io-timeout", 30*time.Second, "a read, stat or listing that needs the server fails after that long without an answer; 0: it waits until it is killed")
-	flags.DurationVar(&f.sync, "sync-after", 5*time.Second, "closed files are on disk that long after their last change")
+	waitVar(flags, &f.commitTimeout, "commit-timeout", time.Minute, commitTimeoutHelp)
+	waitVar(flags, &f.stopTimeout, "stop-timeout", time.Minute, "the last commit, on unmount, is given up after that long without progress")
+	waitVar(flags, &f.ioTimeout, "io-timeout", 30*time.Second, "a read, stat or listing that needs the server fails after that long without an answer; 0: it waits until it is killed")
+	waitVar(flags, &f.sync, "sync-after", 5*time.Second, "closed files are on disk that long after their last change; 0: 5s")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.BoolVar(&f.daemon, "daemon", false, "go into the background once the mount is there")
@@ -215,6 +215,9 @@ func (f *mountFlags) assemble(ctx context.Context, log *slog.Logger) (p *parts, 
 	policy, err := staging.ParsePolicy(f.onConflict)
 	if err != nil {
 		return nil, usage("--on-conflict: %w", err)
+	}
+	if f.sync > 0 && f.sync < time.Millisecond {
+		return nil, usage("--sync-after: %v is too short: 1ms is the least", f.sync)
 	}
 	dir := f.cacheDir
 	if f.cacheSize == 0 {

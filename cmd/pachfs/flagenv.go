@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -43,6 +44,28 @@ func flagsFromEnv(flags *pflag.FlagSet, getenv func(string) string) error {
 	})
 	return errors.Join(errs...)
 }
+
+// A wait is a duration that can't be negative.
+type wait time.Duration
+
+// waitVar makes a flag of one.
+func waitVar(flags *pflag.FlagSet, p *time.Duration, name string, value time.Duration, usage string) {
+	*p = value
+	flags.Var((*wait)(p), name, usage)
+}
+
+func (w *wait) Set(v string) error {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is no time to wait (try 500ms, 30s or 2m)", v)
+	}
+	*w = wait(d)
+	return nil
+}
+
+func (w *wait) String() string { return time.Duration(*w).String() }
+
+func (w *wait) Type() string { return "duration" }
 
 // A size is a number of bytes: 512MiB, 10G.
 type size int64

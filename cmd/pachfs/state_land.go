@@ -48,7 +48,7 @@ Status 3: something stays staged; 4: somebody else changed the same paths:
 	f.addServer(c.Flags())
 	c.Flags().StringVarP(&f.message, "message", "m", "", "the commits' message")
 	c.Flags().StringVar(&f.onConflict, "on-conflict", string(staging.Fail), onConflictHelp)
-	c.Flags().DurationVar(&f.timeout, "commit-timeout", time.Minute, "a commit fails after that long without progress")
+	waitVar(c.Flags(), &f.timeout, "commit-timeout", time.Minute, commitTimeoutHelp)
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print {branch: commit id}")
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pachfs/cmd/internal/control"
+	"pachfs/pachclient"
 	"pachfs/staging"
 )
 
@@ -33,6 +34,10 @@ func newStatus(s streams) *cobra.Command {
 			}
 			if asJSON {
 				return printJSON(s.out, info)
+			}
+			if t.branch != "" && len(info.Branches) == 0 {
+				fmt.Fprintf(s.out, "%s: nobody has used %s there yet, or it does not exist\n", info.Mountpoint, pachclient.Path(t.branch).Line())
+				return nil
 			}
 			return printStatus(s.out, info)
 		},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -72,6 +73,7 @@ func (s *Server) initialize() error {
 		case have != nil:
 			return fmt.Errorf("the store has format %s, this program knows %s", have, format)
 		}
+		t.b.OnCommit(func() { s.log.Info("a new store was made", "dir", filepath.Dir(s.db.Path())) })
 		for key, value := range map[string]string{"format": format, "deployment": newID(), "cluster": newID()} {
 			if err := meta.Put([]byte(key), []byte(value)); err != nil {
 				return err
