@@ -75,10 +75,5 @@ func TestLeaks(t *testing.T) {
 	if left := m.Staged(t); len(left) > 0 {
 		t.Errorf("content files of what landed: %q", left)
 	}
-	// What a stack dump says: no request of ours may hang about.
-	pid := m.Pid()
 	m.Stop(t, 0)
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
-		t.Errorf("process %d is still there", pid)
-	}
 }

@@ -124,6 +124,9 @@ func fastHead(t *testing.T, s *harness.Server, ref string) (stop func()) {
 		done.Store(true)
 		wg.Wait()
 		t.Logf("the head moved %.0f times a second", float64(n.Load())/time.Since(start).Seconds())
+		if n.Load() == 0 {
+			t.Error("the head did not move")
+		}
 	})
 }
 

@@ -260,6 +260,9 @@ func TestTwoForeignPuts(t *testing.T) {
 	}
 	end()
 	t.Logf("%d puts beside %d commits", puts, rounds)
+	if puts == 0 {
+		t.Error("nothing was put beside the commits")
+	}
 	for i := range puts {
 		want[fmt.Sprintf("/theirs/%04d", i)] = fmt.Sprint("put ", i)
 	}
