@@ -17,6 +17,7 @@ import (
 // what is there instead.
 type delta struct {
 	o       *Overlay
+	b       *base
 	adds    []add
 	deletes []string // with a slash at the end: a directory with all below it
 }
@@ -44,6 +45,8 @@ func (d *delta) paths() []string {
 	return slices.Compact(out)
 }
 
+func (d *delta) empty() bool { return len(d.adds) == 0 && len(d.deletes) == 0 }
+
 // removed is the set of what is deleted, by itself or with a directory.
 func (d *delta) removed() pathSet {
 	out := make([]string, len(d.deletes))
@@ -66,7 +69,7 @@ type differ struct {
 // delta gives what the layers up to top change.
 func (o *Overlay) delta(ctx context.Context, top int) (*delta, error) {
 	o.mu.RLock()
-	d := &differ{ctx: ctx, o: o, top: top, b: o.base, out: delta{o: o}}
+	d := &differ{ctx: ctx, o: o, top: top, b: o.base, out: delta{o: o, b: o.base}}
 	o.mu.RUnlock()
 	return &d.out, d.walk("/", true)
 }
@@ -136,7 +139,9 @@ func (d *differ) entry(p string, inBase bool) error {
 	case err != nil:
 		return err
 	case s.n == nil:
-		if s.base != p {
+		if s.base != p && d.b.holdsBelow(s.base) {
+			return d.moved(p, s.base)
+		} else if s.base != p {
 			d.out.adds = append(d.out.adds, add{path: p, from: s.base})
 		}
 		return nil
@@ -219,26 +224,34 @@ func (d *differ) moved(p, from string) error {
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 {
+	if len(names) == 0 && !d.b.holdsBelow(from) {
 		fi, ok, err := d.committed(from)
 		if err == nil && ok && fi.Dir {
 			d.out.adds = append(d.out.adds, add{path: p, from: from})
 		}
 		return err
 	}
-	var rest []add // what nobody changed
-	whole := true
+	var rest, mixed []add // what nobody changed: of one commit, or of several
+	whole := !d.b.holdsBelow(from)
 	err = d.b.r.List(d.ctx, from, func(fi pachclient.FileInfo) error {
 		name := path.Base(fi.Path)
+		a := add{path: join(p, name), from: fi.Path}
 		if _, said := above[name]; said {
 			whole = false
+		} else if fi.Dir && d.b.holdsBelow(fi.Path) {
+			mixed = append(mixed, a)
 		} else {
-			rest = append(rest, add{path: join(p, name), from: fi.Path})
+			rest = append(rest, a)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	for _, a := range mixed {
+		if err := d.moved(a.path, a.from); err != nil {
+			return err
+		}
 	}
 	if whole && len(rest) > 0 { // what changed only comes to it
 		rest = []add{{path: p, from: from}}
@@ -268,12 +281,12 @@ func (d *differ) moved(p, from string) error {
 }
 
 // changes gives the delta as what an upload takes. progress hears of bytes read.
-func (d *delta) changes(base pachclient.Commit, progress func(int64)) iter.Seq2[pachclient.Change, error] {
+func (d *delta) changes(progress func(int64)) iter.Seq2[pachclient.Change, error] {
 	return func(yield func(pachclient.Change, error) bool) {
 		for _, a := range d.adds {
 			c := pachclient.Change{Path: a.path}
 			if a.from != "" {
-				c.From = &pachclient.Source{Commit: base, Path: a.from}
+				c.From = d.b.source(a.from)
 			}
 			if a.file != nil {
 				if c.Size = a.size() - a.keep; c.Size > 0 {

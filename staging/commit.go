@@ -185,7 +185,13 @@ func (o *Overlay) tryKept(w *watchdog, p Policy) (pachclient.Commit, error) {
 	if !lives && top == 0 {
 		return none, nil
 	}
-	err := a.prepare()
+	err := a.measure()
+	if err == nil && a.delta.empty() { // it was discarded
+		return none, nil
+	}
+	if err == nil {
+		err = o.retry(w, a.upload)
+	}
 	if err == nil {
 		_, err = a.check()
 	}
@@ -260,8 +266,9 @@ type attempt struct {
 	delta *delta
 	set   pachclient.FileSet
 	want  *want
-	head  CommitInfo // the one that was checked
-	again bool       // it was sent before, or refused, and nothing came of it
+	head  CommitInfo                               // the one that was checked
+	diffs map[[2]string]map[string]pachclient.Diff // between two commits, by their IDs
+	again bool                                     // it was sent before, or refused, and nothing came of it
 
 	onConflict Policy
 	cleared    []string // deletes that make room for what is laid over changes of others
@@ -270,7 +277,7 @@ type attempt struct {
 func (o *Overlay) attempt(w *watchdog, top int, p Policy) *attempt {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	return &attempt{o: o, w: w, top: top, layer: o.layers[top], onConflict: p}
+	return &attempt{o: o, w: w, top: top, layer: o.layers[top], onConflict: p, diffs: map[[2]string]map[string]pachclient.Diff{}}
 }
 
 // kick says that there was progress. To try the same again is none.
@@ -311,14 +318,18 @@ func (a *attempt) run() (pachclient.Commit, error) {
 
 // prepare is step 2, with the delta that it takes.
 func (a *attempt) prepare() error {
-	err := a.o.retry(a.w, func() (err error) {
-		a.delta, err = a.o.delta(a.w.ctx, a.top)
-		return err
-	})
+	err := a.measure()
 	if err == nil {
 		err = a.o.retry(a.w, a.upload)
 	}
 	return err
+}
+
+func (a *attempt) measure() error {
+	return a.o.retry(a.w, func() (err error) {
+		a.delta, err = a.o.delta(a.w.ctx, a.top)
+		return err
+	})
 }
 
 // errAgain: nothing happened, and a new try may succeed.
@@ -344,7 +355,7 @@ func (a *attempt) upload() error {
 	}
 	progress := func(n int64) { a.w.kick(); a.o.addUploaded(n); At("uploading") }
 	At("upload")
-	set, err := a.o.client.Upload(a.w.ctx, a.delta.changes(a.o.Base().Commit, progress))
+	set, err := a.o.client.Upload(a.w.ctx, a.delta.changes(progress))
 	if err != nil {
 		return err
 	}
@@ -414,7 +425,7 @@ func (a *attempt) await() (pachclient.Commit, error) {
 	l := a.layer.landing
 	wait := time.Millisecond
 	for {
-		info, err := a.o.findLanded(a.w.ctx, l.head, a.layer.sealedAt, a.want)
+		info, err := a.findLanded(l.head)
 		switch {
 		case err == nil && info.Error != "":
 			return pachclient.Commit{}, a.dropErrored(info)

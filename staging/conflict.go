@@ -33,29 +33,35 @@ func ParsePolicy(s string) (Policy, error) {
 // staged, if any of it is in the way of this attempt: what is staged above goes
 // into the list, too, for whoever has to decide.
 func (a *attempt) conflicts() ([]string, error) {
+	if err := a.o.dropOrphans(); err != nil {
+		return nil, err
+	}
 	base := a.o.Base().Commit
 	a.o.mu.RLock()
 	found, n := a.o.pinned(len(a.o.layers)), len(a.o.pinned(a.top+1))
-	staged := newPathSet(a.o.stagedPaths(len(a.o.layers), false))
 	a.o.mu.RUnlock()
 	if !a.head.Commit.Same(base) {
 		var theirs map[string]pachclient.Diff
 		err := a.o.retry(a.w, func() (err error) {
-			theirs, err = diffFiles(a.w.ctx, a.o.client, base, a.head.Commit)
+			theirs, err = a.diff(base, a.head.Commit)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
 		ours := newPathSet(a.delta.paths())
+		var rest []string
 		for p := range theirs {
 			if ours.overlaps(p) {
 				n++
-			} else if !staged.overlaps(p) {
-				continue
+				found = append(found, p)
+			} else {
+				rest = append(rest, p)
 			}
-			found = append(found, p)
 		}
+		a.o.mu.RLock()
+		found = append(found, overlapping(a.o.layers, slices.Values(rest), false)...)
+		a.o.mu.RUnlock()
 	}
 	slices.Sort(found)
 	found = slices.Compact(found) // what was in conflict before may have changed again
@@ -80,7 +86,8 @@ func (a *attempt) settleConflicts(theirs []string) error {
 }
 
 // clear makes room for files of ours where the head has a file above one of
-// them, or a directory in its place: the server takes no path that is both.
+// them, or a directory in its place: the server takes no path that is both. A
+// directory that we removed and that is a file by now goes too.
 func (a *attempt) clear(theirs []string) error {
 	files := make([]string, 0, len(a.want.files))
 	for p := range a.want.files {
@@ -96,7 +103,7 @@ func (a *attempt) clear(theirs []string) error {
 		if fi.Path == "" || fi.Dir {
 			continue
 		}
-		if ours.reachesBelow(p) {
+		if ours.reachesBelow(p) || slices.Contains(a.delta.deletes, p+"/") {
 			a.cleared = append(a.cleared, p)
 		}
 		for dir, _ := split(p); dir != "/"; dir, _ = split(dir) {
@@ -131,12 +138,10 @@ func (o *Overlay) touching(theirs []string) []string {
 	found := newPathSet(slices.Clone(theirs))
 	for {
 		var more []string
-		for _, p := range o.stagedPaths(len(o.layers), false) {
-			if found.overlaps(p) {
-				more = append(more, p)
-			}
-		}
 		for _, l := range o.layers {
+			for _, p := range found.sorted {
+				l.root.around(p, false, func(n *node) bool { more = append(more, n.path()); return false })
+			}
 			for _, m := range append(l.moves(), l.movedFiles()...) {
 				if found.overlaps(m.from) || found.overlaps(m.to) {
 					more = append(more, m.from, m.to)

@@ -77,6 +77,23 @@ var conflictCases = []struct {
 		tree{"/a": "a", "/n": "mine", "/d/1": "d1", "/d/2": "d2"}},
 	{"directory where they made a file", func(b *bench) { b.write("/n/x", "mine") }, tree{"/n": "theirs"}, nil, []string{"/n"},
 		tree{"/a": "a", "/n/x": "mine", "/d/1": "d1", "/d/2": "d2"}},
+	{"changed in part", func(b *bench) { b.over("/d/1", "X", 1) }, tree{"/d/1": "theirs"}, nil, []string{"/d/1"},
+		tree{"/a": "a", "/d/1": "dX", "/d/2": "d2"}},
+	{"appended to", func(b *bench) { b.add("/d/1", "more") }, tree{"/d/1": "t"}, nil, []string{"/d/1"},
+		tree{"/a": "a", "/d/1": "d1more", "/d/2": "d2"}},
+	{"changed in part, they deleted", func(b *bench) { b.over("/d/1", "X", 1) }, nil, []string{"/d/1"}, []string{"/d/1"},
+		tree{"/a": "a", "/d/1": "dX", "/d/2": "d2"}},
+	{"file moved, they changed it", func(b *bench) { b.mv("/a", "/n") }, tree{"/a": "theirs"}, nil, []string{"/a"},
+		tree{"/n": "a", "/d/1": "d1", "/d/2": "d2"}},
+	{"directory moved, they added", func(b *bench) { b.mv("/d", "/e") }, tree{"/d/n": "theirs", "/d/m/n": "theirs"}, nil, []string{"/d/m/n", "/d/n"},
+		tree{"/a": "a", "/e/1": "d1", "/e/2": "d2"}},
+	{"directory moved, they deleted", func(b *bench) { b.mv("/d", "/e") }, nil, []string{"/d/1"}, []string{"/d/1"},
+		tree{"/a": "a", "/e/1": "d1", "/e/2": "d2"}},
+	{"directory moved and changed in part, they changed both", func(b *bench) { b.mv("/d", "/e"); b.over("/e/1", "X", 1) },
+		tree{"/d/1": "theirs", "/d/2": "theirs"}, nil, []string{"/d/1", "/d/2"},
+		tree{"/a": "a", "/e/1": "dX", "/e/2": "d2"}},
+	{"directory moved, they made it a file", func(b *bench) { b.mv("/d", "/e") }, tree{"/d": "theirs"}, []string{"/d/"}, []string{"/d", "/d/1", "/d/2"},
+		tree{"/a": "a", "/e/1": "d1", "/e/2": "d2"}},
 }
 
 // Whoever touched a path that is staged here is not overwritten: the commit
@@ -151,13 +168,75 @@ func TestOnConflict(t *testing.T) {
 				want["/other"] = "mine"
 				b.holds(want)
 				over := []staging.Overwritten{}
-				if policy == staging.Ours {
-					over = append(over, staging.Overwritten{Path: pachclient.Path(c.paths[0]), Commit: theirs.ID})
+				for _, p := range c.paths {
+					if policy == staging.Ours {
+						over = append(over, staging.Overwritten{Path: pachclient.Path(p), Commit: theirs.ID})
+					}
 				}
-				if st := b.o.Status(); !slices.Equal(st.Overwritten, over) || len(st.Conflicts) != 0 {
+				st := b.o.Status()
+				slices.SortFunc(st.Overwritten, func(x, y staging.Overwritten) int { return strings.Compare(string(x.Path), string(y.Path)) })
+				if !slices.Equal(st.Overwritten, over) || len(st.Conflicts) != 0 {
 					t.Errorf("overwritten %v, want %v; conflicts %v", st.Overwritten, over, st.Conflicts)
 				}
 				b.reopen()
+				b.holds(want)
+			})
+		}
+	}
+}
+
+// The same while a landing is under way, whose end moves the base past their
+// change: what is staged goes on to stand on what its user saw, also after a
+// kill, until it lands over theirs, or is given up.
+func TestConflictAboveALanding(t *testing.T) {
+	for _, c := range conflictCases {
+		for _, how := range []string{"ours", "theirs", "discard"} {
+			t.Run(c.name+", "+how, func(t *testing.T) {
+				b := newBench(t, staging.NoLooks)
+				b.follows(b.foreign(conflictStart))
+				b.write("/first", "mine")
+				gate := b.stop("Land")
+				l := b.begin("")
+				<-gate.at
+				c.stage(b)
+				b.write("/other", "mine")
+				shown := b.mounted()
+				b.foreign(c.them, c.gone...)
+				gate.release()
+				l.end()
+				inConflict := func() {
+					t.Helper()
+					b.same("mount", b.mounted(), shown)
+					if s := b.o.Status(); !slices.Equal(s.Conflicts, c.paths) {
+						t.Fatalf("in conflict: %v, want %v", s.Conflicts, c.paths)
+					}
+				}
+				inConflict()
+				_, err := b.o.Commit(t.Context(), "")
+				b.is(err, staging.ErrConflict)
+				b.kill()
+				inConflict()
+				want := maps.Clone(c.ours)
+				if how != "ours" {
+					want = b.committed()
+				}
+				want["/first"], want["/other"] = "mine", "mine"
+				switch how {
+				case "discard":
+					for _, d := range b.o.Diff() {
+						if p := strings.TrimSuffix(d.Path, "/"); p != "/other" {
+							if err := b.o.Discard(p); !errors.Is(err, fs.ErrNotExist) { // a rename went as a whole
+								b.must(err)
+							}
+						}
+					}
+					b.same("after the discard", b.mounted().files(), want)
+					b.lands()
+				default:
+					_, err := b.o.CommitBy(t.Context(), "", staging.Policy(how))
+					b.must(err)
+					b.clean()
+				}
 				b.holds(want)
 			})
 		}

@@ -131,13 +131,14 @@ func (o *Overlay) discard(paths []string, changed *[]string) error {
 	for _, p := range paths {
 		p = path.Join("/", p)
 		found := false
-		for _, q := range o.stagedPaths(len(o.layers), false) {
-			if within(q, p) {
-				found = true
-				*changed = append(*changed, q)
-			}
-		}
 		for _, l := range o.layers {
+			l.root.around(p, false, func(n *node) bool {
+				if q := n.path(); within(q, p) {
+					found = true
+					*changed = append(*changed, q)
+				}
+				return false
+			})
 			for q := range l.conflict {
 				found = found || within(q, p)
 			}
@@ -181,7 +182,8 @@ func (o *Overlay) withRenames(paths []string) []string {
 
 // forget takes out what every layer says at the paths and below them: in one
 // write a layer, for half of a rename would be a loss, and from the top down, for
-// what is above may stand on what is below. Called with mu held.
+// what is above may stand on what is below. With what was in conflict goes the
+// conflict, and its base is the branch's again. Called with mu held.
 func (o *Overlay) forget(paths []string) error {
 	rs := make([]record, len(paths))
 	for i, p := range paths {
@@ -195,5 +197,9 @@ func (o *Overlay) forget(paths []string) error {
 			return err
 		}
 	}
+	if more := o.orphans(); len(more) > 0 {
+		return o.forget(more)
+	}
+	o.base = o.onBase(o.base.info, o.base.res)
 	return nil
 }

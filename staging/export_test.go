@@ -140,3 +140,11 @@ func (s *Stage) Abandon() error {
 	}
 	return s.lock.Close()
 }
+
+// Overlapping says whether a change of others at a path is in the way of what
+// is staged.
+func (o *Overlay) Overlapping(p string) bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return overlap(o.layers, p, true)
+}

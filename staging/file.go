@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"math"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"pachfs/pachclient"
 )
@@ -22,7 +18,8 @@ import (
 // is gone. A committed file that is only read is a File too, without a change.
 //
 // Lock order: Overlay.mu, File.mu, journal.mu; whoever holds the mu of several
-// Files holds Overlay.mu. No lock is held while the file below is read.
+// Files holds Overlay.mu. No lock is held while the file below is read. Only a
+// sync that writers outran three times holds the File's own while the disk works.
 type File struct {
 	o  *Overlay
 	id uint64 // in the journals; 0: nothing was ever changed
@@ -126,6 +123,13 @@ func (f *File) adopt(c *content) {
 
 // changed says whether the file makes a difference to what is below it.
 func (f *File) changed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.differs()
+}
+
+// differs is changed with f.mu held.
+func (f *File) differs() bool {
 	return f.moved || f.staged && (f.lowerPath == "" || !f.im.whole(f.lowerSize))
 }
 
@@ -160,7 +164,7 @@ func (f *File) Info() Info {
 }
 
 func (f *File) info() Info {
-	return Info{Size: f.im.size, ModTime: time.Unix(0, f.attr.mtime), attr: f.attr, Staged: f.changed()}
+	return Info{Size: f.im.size, ModTime: time.Unix(0, f.attr.mtime), attr: f.attr, Staged: f.differs()}
 }
 
 // ReadAt reads as io.ReaderAt does. It may wait for the network where the
@@ -387,117 +391,6 @@ func (f *File) half() bool {
 		return !f.stable.same(f.im)
 	}
 	return f.lowerPath == "" || !f.im.whole(f.lowerSize)
-}
-
-// Sync returns when the file's bytes, the record of them and the directory
-// are on disk: a power cut does not lose them. The next commit takes the file as it
-// is now, even if it stays open.
-func (f *File) Sync() error {
-	for try := 0; ; try++ {
-		done, err := f.trySync(try >= 3)
-		if err != nil {
-			return err
-		}
-		if !done {
-			continue
-		}
-		err = errors.Join(f.syncBelow(), f.o.Sync()) // all layers: one counts only with the seal below it
-		if err != nil {
-			f.mu.Lock()
-			f.markUnsynced()
-			f.mu.Unlock()
-		}
-		return err
-	}
-}
-
-// syncBelow syncs the file of a sealed layer that this one stands on.
-func (f *File) syncBelow() error {
-	f.mu.Lock()
-	z, ok := f.lower.(*pinned)
-	f.mu.Unlock()
-	if !ok {
-		return nil
-	}
-	z.of.mu.Lock()
-	if z.of.node == nil {
-		z.of.mu.Unlock()
-		return nil
-	}
-	s := snapshot{z.of, z.of.im, z.of.layer, slices.Collect(maps.Keys(z.of.owned))}
-	z.of.mu.Unlock()
-	return errors.Join(f.o.syncFiles([]snapshot{s}), f.o.Sync())
-}
-
-// trySync syncs what is there now. It has not succeeded when writers changed
-// the file meanwhile; patient keeps them out.
-func (f *File) trySync(patient bool) (done bool, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.failed.empty() {
-		return true, fmt.Errorf("an earlier write failed: %w", unix.EIO)
-	}
-	if !f.staged || f.node == nil {
-		return true, nil
-	}
-	im, l, cs, retired := f.im, f.layer, slices.Collect(maps.Keys(f.owned)), f.retired
-	f.unsynced = false
-	defer func() {
-		if !done {
-			f.markUnsynced()
-		}
-	}()
-	if !patient {
-		f.mu.Unlock()
-	}
-	err = errors.Join(syncContents(cs), f.o.syncContentDirs(cs))
-	At("contents")
-	if !patient {
-		f.mu.Lock()
-	}
-	if f.node == nil || f.layer != l || !f.im.same(im) { // or has landed meanwhile
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	if err = f.settle(opStable, opSynced); err != nil {
-		return false, err
-	}
-	At("synced")
-	keep := slices.Clone(f.retired[len(retired):])
-	for _, c := range retired {
-		if slices.ContainsFunc(f.synced, func(v vouched) bool { return v.im.uses(c, 0, math.MaxInt64) || v.stable.uses(c, 0, math.MaxInt64) }) {
-			keep = append(keep, c)
-			continue
-		}
-		c.disown()
-	}
-	f.retired = keep
-	return true, nil
-}
-
-// markUnsynced puts the file on the list of those to be synced in a while.
-// Called with f.mu held.
-func (f *File) markUnsynced() {
-	if !f.unsynced {
-		f.unsynced = true
-		f.o.unsynced.Store(f, true)
-	}
-}
-
-func syncContents(cs []*content) error {
-	for _, c := range cs {
-		f, err := c.use()
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		c.done()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // settle makes what readers see what the next commit takes, and merges

@@ -184,13 +184,30 @@ func diffFiles(ctx context.Context, c pachclient.Client, from, to pachclient.Com
 	return out, err
 }
 
+// diff is diffFiles for this attempt: a landing asks for the same again, when
+// it looks for its commit and when that becomes the base.
+func (a *attempt) diff(from, to pachclient.Commit) (map[string]pachclient.Diff, error) {
+	if from.Same(to) {
+		return nil, nil
+	}
+	k := [2]string{from.ID, to.ID}
+	if d, ok := a.diffs[k]; ok {
+		return d, nil
+	}
+	d, err := diffFiles(a.w.ctx, a.o.client, from, to)
+	if err == nil {
+		a.diffs[k] = d
+	}
+	return d, err
+}
+
 // errNotYet: a commit on the branch is still open, and may be or hold ours.
 var errNotYet = errors.New("a commit on the branch is not finished yet")
 
-// findLanded looks for the commit that made w true, above the head that was
-// checked before it was sent. fs.ErrNotExist: there is none so far.
-func (o *Overlay) findLanded(ctx context.Context, checked string, since time.Time, w *want) (CommitInfo, error) {
-	candidates, err := o.above(ctx, checked, since)
+// findLanded looks for the commit that made the state true that is wanted, above
+// the head that was checked before it was sent. fs.ErrNotExist: there is none so far.
+func (a *attempt) findLanded(checked string) (CommitInfo, error) {
+	candidates, err := a.o.above(a.w.ctx, checked, a.layer.sealedAt)
 	if err != nil {
 		return CommitInfo{}, err
 	}
@@ -200,7 +217,7 @@ func (o *Overlay) findLanded(ctx context.Context, checked string, since time.Tim
 			open = true
 			continue
 		}
-		info, ours, err := o.isOurs(ctx, c, w)
+		info, ours, err := a.isOurs(c)
 		if err != nil || ours {
 			return info, err
 		}
@@ -236,7 +253,8 @@ const clockSkew = 10 * time.Minute
 
 // isOurs says whether a commit has our state on every path while its parent
 // differs on at least one.
-func (o *Overlay) isOurs(ctx context.Context, c CommitInfo, w *want) (CommitInfo, bool, error) {
+func (a *attempt) isOurs(c CommitInfo) (CommitInfo, bool, error) {
+	ctx, o, w := a.w.ctx, a.o, a.want
 	info, err := o.client.Wait(ctx, c.Commit)
 	if err != nil {
 		return c, false, err
@@ -245,7 +263,7 @@ func (o *Overlay) isOurs(ctx context.Context, c CommitInfo, w *want) (CommitInfo
 	if err != nil {
 		return info, false, err
 	}
-	diffs, err := diffFiles(ctx, o.client, parent, info.Commit)
+	diffs, err := a.diff(parent, info.Commit)
 	if err != nil && info.Error != "" {
 		ours, err := w.brokenHolds(ctx, o.client.At(info.Commit), o.client.At(parent))
 		return info, ours, err

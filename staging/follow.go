@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"pachfs/pachclient"
@@ -93,6 +95,9 @@ func (o *Overlay) follow(ctx context.Context, b pachclient.BranchInfo) error {
 	if o.outstanding() || o.isBroken() {
 		return nil
 	}
+	if err := o.dropOrphans(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	o.setLooking(cancel)
 	defer func() { o.setLooking(nil); cancel() }()
@@ -162,6 +167,7 @@ func (o *Overlay) advance(ctx context.Context, info CommitInfo) error {
 			return err
 		}
 	}
+	changed := newPathSet(slices.Collect(maps.Keys(theirs)))
 	o.mu.Lock()
 	if o.closed {
 		o.mu.Unlock()
@@ -171,15 +177,11 @@ func (o *Overlay) advance(ctx context.Context, info CommitInfo) error {
 		o.mu.Unlock()
 		return nil
 	}
-	o.base = &base{info: info, r: o.client.At(info.Commit), res: o.base.res}
-	changed := make([]string, 0, len(theirs))
-	for p := range theirs {
-		changed = append(changed, p)
-	}
+	o.base = o.onBase(info, o.base.res)
 	o.detachChanged(changed)
 	o.mu.Unlock()
-	if len(changed) > 0 {
-		o.opts.Changed(o.branch, changed)
+	if len(theirs) > 0 {
+		o.opts.Changed(o.branch, changed.sorted)
 	}
 	return nil
 }
@@ -206,14 +208,7 @@ func (o *Overlay) inTheWay(theirs map[string]pachclient.Diff) bool {
 
 func (o *Overlay) inTheWayLocked(theirs map[string]pachclient.Diff) bool {
 	found := o.pinned(len(o.layers))
-	if len(theirs) > 0 {
-		set := newPathSet(o.stagedPaths(len(o.layers), true))
-		for p := range theirs {
-			if set.overlaps(p) {
-				found = append(found, p)
-			}
-		}
-	}
+	found = append(found, overlapping(o.layers, maps.Keys(theirs), true)...)
 	o.setConflicts(found)
 	return len(found) > 0
 }
@@ -230,26 +225,16 @@ func (o *Overlay) pinned(n int) []string {
 }
 
 // detachChanged lets open files whose committed bytes are no longer at their
-// path keep what they read, apart from the tree. It returns the changed paths
-// that something staged stands on. Called with mu held.
-func (o *Overlay) detachChanged(changed []string) []string {
-	if len(changed) == 0 {
-		return nil
+// path keep what they read, apart from the tree. Called with mu held.
+func (o *Overlay) detachChanged(changed pathSet) {
+	if len(changed.sorted) == 0 {
+		return
 	}
-	set := newPathSet(append([]string(nil), changed...))
 	for f := range o.open {
-		if n := f.node; n != nil && n.kind == fileNode && !f.changed() && f.writers == 0 && set.overlaps(n.path()) {
+		if n := f.node; n != nil && n.kind == fileNode && f.writers == 0 && changed.overlaps(n.path()) && !f.changed() {
 			n.cut()
 			n.parent.prune()
 			f.put(nil, nil)
 		}
 	}
-	var pins []string
-	staged := newPathSet(o.stagedPaths(len(o.layers), true))
-	for _, p := range changed {
-		if staged.overlaps(p) {
-			pins = append(pins, p)
-		}
-	}
-	return pins
 }

@@ -121,6 +121,13 @@ func (f *Found) Writing() []string {
 	return f.o.writing(math.MaxInt)
 }
 
+// Whole adds to a path the other ends of renames: what a discard takes along.
+func (f *Found) Whole(p string) []string {
+	f.o.mu.RLock()
+	defer f.o.mu.RUnlock()
+	return f.o.withRenames([]string{p})
+}
+
 // InBase says whether the commit below has something at p.
 func (f *Found) InBase(ctx context.Context, p string) (bool, error) {
 	f.o.mu.RLock()

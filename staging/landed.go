@@ -23,10 +23,7 @@ func (a *attempt) finish(info CommitInfo) error {
 	old := o.Base()
 	var theirs map[string]pachclient.Diff
 	err := o.retry(a.w, func() (err error) {
-		theirs = nil
-		if !old.Commit.Same(info.Commit) {
-			theirs, err = diffFiles(a.w.ctx, o.client, old.Commit, info.Commit)
-		}
+		theirs, err = a.diff(old.Commit, info.Commit)
 		return err
 	})
 	if err != nil {
@@ -102,10 +99,7 @@ func (a *attempt) reportOverwritten(info CommitInfo, ours bool) {
 }
 
 func (a *attempt) reportBetween(from, to pachclient.Commit, ours pathSet) {
-	if from.Same(to) {
-		return
-	}
-	theirs, err := diffFiles(a.w.ctx, a.o.client, from, to)
+	theirs, err := a.diff(from, to)
 	if err != nil {
 		a.o.log.Warn("can't tell what our commit lies over", "from", from.ID, "to", to.ID, "err", err)
 		return
@@ -241,23 +235,29 @@ func (a *attempt) foreign(theirs map[string]pachclient.Diff) []string {
 // pinAbove records, before the base moves, that others changed what is staged
 // above: a restart finds the new base, and nothing else that tells.
 func (a *attempt) pinAbove(theirs map[string]pachclient.Diff) error {
-	o := a.o
-	foreign := a.foreign(theirs)
+	o, foreign := a.o, a.foreign(theirs)
 	o.mu.Lock()
-	next := o.layers[a.top+1]
-	staged := newPathSet(stagedIn(o.layers[a.top+1:], true))
-	var rs []record
-	for _, p := range foreign {
-		if staged.overlaps(p) {
-			rs = append(rs, record{Op: opConflict, Path: p})
-		}
-	}
-	err := next.log(&o.files, rs...)
+	above := o.layers[a.top+1:]
+	fresh, err := o.pinForeign(above, foreign)
 	o.mu.Unlock()
-	if err != nil || len(rs) == 0 {
+	if err != nil || !fresh {
 		return err
 	}
-	return next.j.sync()
+	return above[0].j.sync()
+}
+
+// pinForeign records in the first of the layers which paths that others changed
+// are staged in one of them: those stay what they are in the base that is left.
+// fresh says whether any of it is new. Called with mu held.
+func (o *Overlay) pinForeign(layers []*layer, foreign []string) (fresh bool, err error) {
+	var rs []record
+	for _, p := range overlapping(layers, slices.Values(foreign), true) {
+		known := slices.ContainsFunc(layers, func(l *layer) bool { _, ok := l.conflict[p]; return ok })
+		if !known {
+			rs = append(rs, record{Op: opConflict, Path: p, To: o.base.holdID()})
+		}
+	}
+	return len(rs) > 0, layers[0].log(&o.files, rs...)
 }
 
 // swap makes info the base and drops the layers that it holds. It returns the
@@ -270,20 +270,22 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient
 		}
 	}
 	foreign := a.foreign(theirs)
+	changed := newPathSet(slices.Clone(foreign))
 	o.mu.Lock()
 	dropped := o.layers[:a.top+1]
 	o.layers = append([]*layer(nil), o.layers[a.top+1:]...)
-	o.base = &base{info: info, r: o.client.At(info.Commit), res: o.base.res}
+	next := o.layers[0]
+	fresh, err := o.pinForeign(o.layers, foreign) // what was staged since pinAbove
+	o.base = o.onBase(info, o.base.res)
 	o.repoint(landedAt)
-	pins := o.detachChanged(foreign)
+	o.detachChanged(changed)
+	pins := o.pinned(len(o.layers))
 	o.mu.Unlock()
-	for _, p := range pins {
-		o.mu.Lock()
-		err := o.layers[0].log(&o.files, record{Op: opConflict, Path: p})
-		o.mu.Unlock()
-		if err != nil {
-			o.log.Error("can't record a conflict", "path", p, "err", err)
-		}
+	if fresh && err == nil {
+		err = next.j.sync()
+	}
+	if err != nil {
+		o.log.Error("can't record a conflict", "paths", shorten(pins), "err", err)
 	}
 	At("swapped")
 	o.dropLayers(dropped)

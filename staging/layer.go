@@ -22,8 +22,8 @@ type layer struct {
 	sealedAt time.Time
 	uploaded pachclient.FileSet
 	landing  landing
-	landed   string          // the ID of the commit that holds it; landedNone: it made no difference
-	conflict map[string]bool // paths that others changed below what is staged there
+	landed   string            // the ID of the commit that holds it; landedNone: it made no difference
+	conflict map[string]string // paths that others changed below what is staged there, and the commit that they are held to
 }
 
 // landedNone stands for the commit of a layer that changed nothing.
@@ -37,7 +37,7 @@ type landing struct {
 }
 
 func newLayer(seq uint64) *layer {
-	return &layer{seq: seq, root: newRoot(), conflict: map[string]bool{}}
+	return &layer{seq: seq, root: newRoot(), conflict: map[string]string{}}
 }
 
 // journalName gives the file of a layer's journal.
@@ -85,7 +85,7 @@ func (l *layer) apply(r record, files *fileTable) error {
 	case opDiscard:
 		return l.applyDiscard(r)
 	case opConflict:
-		l.conflict[r.Path] = true
+		l.conflict[r.Path] = r.To
 		return nil
 	case opFellBack:
 		return files.fallBack(l)

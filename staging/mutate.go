@@ -258,7 +258,7 @@ func (f *File) SetAttr(a Attr) error {
 	defer f.o.mu.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.changed() {
+	if !f.differs() {
 		return nil
 	}
 	r := a.record(record{Op: opAttr})

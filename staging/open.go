@@ -186,7 +186,7 @@ func (o *Overlay) releasing() bool {
 func (f *File) Hash() pachclient.Hash {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.changed() {
+	if f.differs() {
 		return pachclient.Hash{}
 	}
 	return f.lowerHash

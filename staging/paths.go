@@ -1,6 +1,8 @@
 package staging
 
 import (
+	"iter"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -40,21 +42,50 @@ func (s pathSet) reachesBelow(p string) bool {
 	return i < len(s.sorted) && strings.HasPrefix(s.sorted[i], prefix)
 }
 
-// stagedPaths lists the paths that layers[:n] say something about; with open,
-// those that some process may be about to write to as well. Called with mu held.
-func (o *Overlay) stagedPaths(n int, open bool) []string { return stagedIn(o.layers[:n], open) }
+// staged says whether the layer says something at the node; with open, also
+// whether some process may be about to write there. Called with mu held.
+func (n *node) staged(open bool) bool {
+	switch n.kind {
+	case fileNode:
+		return n.file.changed() || open && n.file.writers > 0
+	case dirNode:
+		return n.made && n.lower != n.path()
+	}
+	return true // a whiteout
+}
 
-func stagedIn(layers []*layer, open bool) []string {
+// around calls fn with the staged nodes at p, above it and below it, until fn
+// says so. n is the root of a layer. Called with mu held.
+func (n *node) around(p string, open bool, fn func(*node) bool) bool {
+	for rest := strings.TrimPrefix(p, "/"); rest != ""; {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if n = n.children[name]; n == nil {
+			return false
+		}
+		if n.staged(open) && fn(n) {
+			return true
+		}
+	}
+	return n.some(func(c *node) bool { return c.staged(open) && fn(c) })
+}
+
+// overlap says whether anything that is staged in the layers is at p, above it
+// or below it. It takes a few steps, however much is staged. Called with mu held.
+func overlap(layers []*layer, p string, open bool) bool {
+	return slices.ContainsFunc(layers, func(l *layer) bool {
+		return l.root.around(p, open, func(*node) bool { return true })
+	})
+}
+
+// overlapping lists the paths that overlap what is staged in the layers, among
+// those that come, in no order. Called with mu held.
+func overlapping(layers []*layer, paths iter.Seq[string], open bool) []string {
 	var out []string
-	for _, l := range layers {
-		l.root.walk(func(c *node) {
-			switch {
-			case c.kind == fileNode && (c.file.changed() || open && c.file.writers > 0),
-				c.kind == whiteout,
-				c.kind == dirNode && c.made && c.lower != c.path():
-				out = append(out, c.path())
-			}
-		})
+	for p := range paths {
+		if overlap(layers, p, open) {
+			out = append(out, p)
+		}
 	}
 	return out
 }

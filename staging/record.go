@@ -24,7 +24,7 @@ const (
 	opSynced   op = 11 // File's content is on disk as it is now
 	opAttr     op = 12 // mode, owner and time of Path
 	opDiscard  op = 13 // whatever is staged at Path is forgotten; all of the layer when it is "/"
-	opConflict op = 14 // Path was changed by somebody else below what is staged there
+	opConflict op = 14 // Path was changed by somebody else below what is staged there, which goes on to stand on the commit To
 	opFellBack op = 15 // the power went: every file is what it was when it was synced last
 	opFlushed  op = 17 // a descriptor of File was closed, and nothing was written since
 	opCarried  op = 16 // all that was open in the layer below stands before this; without it that one is not sealed

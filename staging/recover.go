@@ -138,6 +138,8 @@ func (o *Overlay) load(ctx context.Context, res *residue, start CommitInfo) erro
 		return err
 	}
 	o.dropLanded()
+	o.base = o.onBase(o.base.info, res)
+	o.setConflicts(o.pinned(len(o.layers)))
 	if len(o.layers) == 0 || o.top().sealed {
 		if err := o.pushLayer(); err != nil {
 			return err

@@ -116,3 +116,36 @@ func TestSyncedBytesStay(t *testing.T) {
 		})
 	}
 }
+
+// Two processes call fsync on one file at the same time; contents were merged
+// meanwhile, and both let go of what came before.
+func TestSyncedTwiceAtOnce(t *testing.T) {
+	b := newBench(t, staging.NoLooks)
+	disk := b.onSimDisk(0)
+	f := b.create("/f")
+	inner, want := 0, ""
+	for i := range 40 {
+		want = fmt.Sprintf("%04d", i)
+		b.put(f, want, 0)
+		once := true
+		disk.Before = func() {
+			if once {
+				once = false
+				inner++
+				b.must(f.Sync())
+			}
+		}
+		b.must(f.Sync())
+	}
+	disk.Before = nil
+	if inner == 0 {
+		t.Error("no sync was inside another")
+	}
+	if got := b.cut(staging.NothingKept).mounted()["/f"]; got != want {
+		t.Errorf("without power the file reads %q, want %q", got, want)
+	}
+	b.must(f.Close(true))
+	if n := len(b.contents()); n > 10 {
+		t.Errorf("%d contents are kept", n)
+	}
+}
