@@ -55,7 +55,7 @@ func runDiscard(ctx context.Context, arg string, names []string, yes bool, s str
 		for _, g := range plan {
 			g.print(s)
 		}
-		err = usage("this would be forgotten%s; --yes does it", otherEnds(plan))
+		err = usage("this would be forgotten; --yes does it")
 	}
 	if err := errors.Join(err, i.Close()); err != nil || len(plan) == 0 {
 		return err
@@ -113,19 +113,11 @@ func planDiscard(all []*staging.Found, names []string) (plan []giveUp, err error
 	return plan, nil
 }
 
-// otherEnds says what else goes where no whole branch does: the paths that are
-// named need not be both ends of a rename.
-func otherEnds(plan []giveUp) string {
-	if slices.ContainsFunc(plan, func(g giveUp) bool { return g.path != "/" }) {
-		return ", and the other end of what was renamed"
-	}
-	return ""
-}
-
 // lines are what goes.
 func (g giveUp) lines() (out []staging.DiffLine) {
+	gone := g.found.Whole(g.path)
 	for _, l := range g.found.Diff() {
-		if inside(l.Path, g.path) {
+		if slices.ContainsFunc(gone, func(dir string) bool { return inside(l.Path, dir) }) {
 			out = append(out, l)
 		}
 	}
