@@ -2,6 +2,7 @@ package staging_test
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 type trigger struct {
 	m    *model
 	ours tree // what it takes of everything
+	on   tree // what that is to be told apart from
 	made int  // the commit that came of it, in the reference; 0: none yet
 }
 
@@ -32,7 +34,7 @@ func (m *model) topLayer() (n uint64) {
 }
 
 // trigger is to be called before anything is asked for.
-func (m *model) trigger() *trigger { return &trigger{m: m, ours: m.ref.takes()} }
+func (m *model) trigger() *trigger { return &trigger{m: m, ours: m.ref.takes(), on: m.ref.landsOn()} }
 
 // sealed notes that a line was drawn, if it was.
 func (g *trigger) sealed() {
@@ -85,7 +87,7 @@ func (g *trigger) look() {
 func (g *trigger) lands() (tree, bool) {
 	r := g.m.ref
 	head := r.head().files
-	want := overlay(head, g.ours, r.commits[max(r.base, r.pending)].files)
+	want := overlay(head, g.ours, g.on)
 	return want, len(differing(want, head)) > 0
 }
 
@@ -185,7 +187,7 @@ func (m *model) commitFails() {
 // commitAndGoOn is a landing with changes meanwhile, which some call of it
 // waits for; now and then it is killed there.
 func (m *model) commitAndGoOn() {
-	ops := []string{"Land", "Wait", "Annotate"}
+	ops := []string{"Land", "Land", "Wait", "Annotate"}
 	if m.ref.layer-1 == m.ref.landed { // else these may be called before the line is drawn
 		ops = append(ops, "Upload", "Walk")
 	}
@@ -206,7 +208,9 @@ func (m *model) commitAndGoOn() {
 	m.did("commit, and at %s:", op)
 	g.sealed()
 	g.look()
+	g.settle(false) // what was not heard of may be found by now
 	m.busy = true
+	landing := slices.Collect(maps.Keys(m.ref.named))
 	if m.number("foreign commit", 3) == 2 {
 		m.did("foreign commit during ours")
 		m.rare("foreign commit during ours")
@@ -216,6 +220,10 @@ func (m *model) commitAndGoOn() {
 		m.step()
 		m.compare()
 	}
+	var conflict []string
+	if op == "Land" && m.number("conflict", 4) > 0 {
+		conflict = m.collideAbove(landing)
+	}
 	if op == "Land" || m.number("kill", 3) < 2 {
 		m.did("commit ends")
 		m.rare("commit ends")
@@ -223,6 +231,7 @@ func (m *model) commitAndGoOn() {
 		l.end()
 		m.busy = false
 		g.done()
+		m.resolveAbove(conflict)
 		return
 	}
 	m.did("kill in this commit")

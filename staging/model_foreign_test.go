@@ -146,6 +146,41 @@ func (m *model) collide(paths []string) {
 	m.inConflict(paths)
 }
 
+// collideAbove makes somebody else's commit on a path that was staged since the
+// line was drawn, below a landing that takes those other paths.
+func (m *model) collideAbove(landing []string) []string {
+	r := m.ref
+	candidates := slices.DeleteFunc(differing(r.takes(), r.below.files), func(p string) bool {
+		return m.collides(p) || slices.ContainsFunc(landing, func(q string) bool { return overlaps(p, q) })
+	})
+	if len(candidates) == 0 {
+		return nil
+	}
+	p := draw(m, "conflict", candidates)
+	m.did("foreign commit during ours, conflict at %s", p)
+	m.others++
+	m.putForeign(tree{p: fmt.Sprintf("the %dth foreign commit", m.others)})
+	r.held = map[string]bool{p: true}
+	return []string{p}
+}
+
+// resolveAbove holds the branch against what it must be after that landing,
+// and ends the conflict.
+func (m *model) resolveAbove(paths []string) {
+	if len(paths) == 0 {
+		return
+	}
+	m.rare("conflict above a landing")
+	m.inConflict(paths)
+	if m.number("kill", 3) == 2 {
+		m.did("  kill")
+		m.killPlainly()
+		m.inConflict(paths)
+	}
+	m.resolve(paths)
+	m.ref.held = nil
+}
+
 // inConflict says that the branch is in conflict at these paths, shows what it
 // showed, and keeps its base.
 func (m *model) inConflict(paths []string) {

@@ -18,6 +18,7 @@ type reference struct {
 	layer   int               // counts the layers; this one takes changes
 	landed  int               // the last layer that has landed
 	named   map[string]name   // what was staged by name, since the base
+	held    map[string]bool   // what others changed below it, and stays as it was
 }
 
 type refCommit struct {
@@ -155,6 +156,27 @@ func (r *reference) kill() {
 
 func (r *reference) head() refCommit { return r.commits[len(r.commits)-1] }
 
+// landsOn is what is to be told apart from what a commit of now takes: the base,
+// or a commit of ours that was not heard of. What others changed on the way to
+// that does not show here yet.
+func (r *reference) landsOn() tree {
+	base, at := r.commits[r.base].files, max(r.base, r.pending)
+	on := maps.Clone(r.commits[at].files)
+	for _, c := range r.commits[r.base+1 : at+1] {
+		for _, p := range c.theirs {
+			content, was := base[p]
+			switch {
+			case !same(c.files, on, p): // ours was laid over it
+			case was:
+				on[p] = content
+			default:
+				delete(on, p)
+			}
+		}
+	}
+	return on
+}
+
 // rebase moves the base, and shows what others changed on the way.
 func (r *reference) rebase(to int) {
 	for ; r.base < to; r.base++ {
@@ -163,7 +185,7 @@ func (r *reference) rebase(to int) {
 			r.landed = c.layer
 		}
 		for _, p := range c.theirs {
-			if !same(r.below.files, r.commits[to].files, p) { // else ours was laid over it
+			if !r.held[p] && !same(r.below.files, r.commits[to].files, p) { // else ours was laid over it
 				r.show(p, r.commits[to].files)
 			}
 		}

@@ -41,7 +41,7 @@ func (t modelT) TempDir() string { return memory(t) }
 
 // What is rare enough to be missed, and must not be.
 var modelRare = []string{"commit ends", "kill in this commit", "kill in a commit", "commit fails", "answer lost",
-	"foreign commit", "foreign commit during ours", "conflict, ours", "conflict, theirs", "conflict, discard", "conflict, discard all",
+	"foreign commit", "foreign commit during ours", "conflict above a landing", "conflict, ours", "conflict, theirs", "conflict, discard", "conflict, discard all",
 	"landing not heard of", "half-written after a kill", "waits over a commit", "committed as it was"}
 
 // Random operations, commits of ours and of others, faults and kills: after each
