@@ -17,30 +17,9 @@ import (
 // openOverlay reads what is staged for a branch, or starts anew.
 func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay, error) {
 	dir := s.branchDir(b)
-	meta, err := s.readMeta(dir)
-	fresh := errors.Is(err, fs.ErrNotExist)
-	switch {
-	case err != nil && !fresh:
+	meta, fresh, err := s.claim(b, dir)
+	if err != nil {
 		return nil, err
-	case !fresh && s.Deployment() != "" && meta.Deployment != s.Deployment():
-		o := s.newOverlay(b, dir)
-		if staged, err := o.anythingStaged(); err != nil {
-			return nil, err
-		} else if staged {
-			return nil, fmt.Errorf("%s: %w", b, ErrOtherCluster)
-		}
-		if err := s.d.RemoveAll(dir); err != nil {
-			return nil, err
-		}
-		fresh = true
-	}
-	renamed := !fresh && meta.Naming != s.opts.Naming && s.opts.Named == nil
-	if renamed {
-		if staged, err := s.newOverlay(b, dir).anythingStaged(); err != nil {
-			return nil, err
-		} else if staged {
-			return nil, fmt.Errorf("%s: %w", b, ErrOtherNaming)
-		}
 	}
 	o := s.newOverlay(b, dir)
 	if s.opts.Named != nil {
@@ -67,12 +46,13 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 	if err != nil {
 		return nil, err
 	}
-	if renamed {
-		if err := errors.Join(res.keepDirs(s.opts.ValidName), s.writeMeta(b, dir)); err != nil {
-			return nil, errors.Join(err, res.close())
-		}
+	if !fresh && s.renamed(meta) {
+		err = errors.Join(res.keepDirs(s.opts.ValidName), s.writeMeta(b, dir))
 	}
-	if err := o.load(ctx, res, start); err != nil {
+	if err == nil {
+		err = o.load(ctx, res, start)
+	}
+	if err != nil {
 		return nil, errors.Join(err, res.close())
 	}
 	if o.Dirty() {
@@ -82,6 +62,37 @@ func (s *Stage) openOverlay(ctx context.Context, b pachclient.Branch) (*Overlay,
 		o.readOnly.Store(true) // a pipeline writes it
 	}
 	return o, nil
+}
+
+// claim says whether a branch's directory has to be made. What is staged there
+// must belong to the Pachyderm that answers, and be named as names are now; a
+// directory in which nothing is staged gives way.
+func (s *Stage) claim(b pachclient.Branch, dir string) (meta branchMeta, fresh bool, err error) {
+	meta, err = s.readMeta(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return meta, true, nil
+	}
+	elsewhere := s.Deployment() != "" && meta.Deployment != s.Deployment()
+	if err != nil || !elsewhere && !s.renamed(meta) {
+		return meta, false, err
+	}
+	staged, err := s.newOverlay(b, dir).anythingStaged()
+	switch {
+	case err != nil:
+	case staged && elsewhere:
+		err = fmt.Errorf("%s: %w", b, ErrOtherCluster)
+	case staged:
+		err = fmt.Errorf("%s: %w", b, ErrOtherNaming)
+	case elsewhere:
+		return meta, true, s.d.RemoveAll(dir)
+	}
+	return meta, false, err
+}
+
+// renamed says whether names are written in another way than when the branch
+// was first used.
+func (s *Stage) renamed(meta branchMeta) bool {
+	return meta.Naming != s.opts.Naming && s.opts.Named == nil
 }
 
 // firstBase finds the commit to start from. A branch that doesn't exist yet,
