@@ -268,9 +268,11 @@ func (t *Tree) mkBranch(ctx context.Context, root *inode, name string) (Entry, e
 	}
 	b, err := pachclient.ParseBranch(t.c.Project, name)
 	if err != nil || !strings.Contains(name, "@") {
+		t.log.Warn("mkdir is refused: a directory here is a branch, and is called repo@branch", "name", name)
 		return Entry{}, syscall.EINVAL
 	}
 	if !t.shown(b) {
+		t.log.Warn("mkdir is refused: the mount does not show this branch", "name", name)
 		return Entry{}, syscall.EPERM
 	}
 	if e, err := t.lookupRoot(ctx, root, name); err != nil || e.Ino != 0 {
