@@ -10,7 +10,7 @@ GOTEST := go run gotest.tools/gotestsum@v1.13.0 --format pkgname --format-hide-e
 # Wherever this checkout is, the binary it builds.
 BIN := bin/pachfs
 
-.PHONY: help build run demo label-studio check test all-but-mounts e2e soak lint unit race mount-tests packages clean
+.PHONY: help build run demo label-studio check test all-but-mounts e2e soak bench lint unit race mount-tests packages clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,7 @@ lint:
 	@out=$$(gofmt -l cmd fs pachclient staging test); if [ -n "$$out" ]; then echo "gofmt -w these:"; echo "$$out"; exit 1; fi
 	go vet ./...
 	go vet -tags faults ./staging ./cmd/pachfs
+	go vet -tags bench ./test/bench
 	go run $(STATICCHECK) ./...
 
 # Two lanes beside each other: mounts mostly wait. CONTRIBUTING.md has the minutes of each rung.
@@ -58,6 +59,9 @@ e2e: packages ## a real Label Studio on a mount, over its API and in a browser (
 soak: packages ## kills, faults, power cuts and models for as long as asked (KILLS=10000)
 	go test -timeout 24h -count=1 -v ./test -run 'TestKill|TestFaults|TestInterleaved' -kills $(or $(KILLS),10000) -triggers 10000 -interleavings 200
 	go test -timeout 24h -count=1 -v ./staging -run 'TestPower|TestModel' -cuts 200000 -steps 200000
+
+bench: packages ## measure against floors of the same run, and write docs/BENCHMARKS.md (ROWS=1,6 for some, to the terminal)
+	go test -tags bench -timeout 4h -count=1 -v ./test/bench -rows "$(ROWS)" $(if $(ROWS),,-out $(CURDIR)/docs/BENCHMARKS.md)
 
 unit:
 	$(GOTEST) -timeout 20m $(PURE)
