@@ -103,6 +103,9 @@ func TestPinnedCluster(t *testing.T) {
 	}
 
 	h.move(t, theirs, embedded.Options{})
+	if got, err := c.Cluster(t.Context()); err != nil || got.Deployment == who.Deployment { // there is a connection then
+		t.Errorf("asked who it is: %+v, %v", got, err)
+	}
 	for op, call := range map[string]func(context.Context) error{
 		"Branch": func(ctx context.Context) error { _, err := c.Branch(ctx, images); return err },
 		"Repos":  func(ctx context.Context) error { _, err := c.Repos(ctx, "default"); return err },
@@ -123,9 +126,6 @@ func TestPinnedCluster(t *testing.T) {
 		if !errors.Is(err, pachclient.ErrUnavailable) || !strings.Contains(err.Error(), "another Pachyderm answers") || errors.Is(err, iofs.ErrNotExist) {
 			t.Errorf("%s on another cluster: %v", op, err)
 		}
-	}
-	if got, err := c.Cluster(t.Context()); err != nil || got.Deployment == who.Deployment {
-		t.Errorf("asked who it is: %+v, %v", got, err)
 	}
 	if err := c.Trouble(); err == nil || !strings.Contains(err.Error(), who.Deployment) {
 		t.Errorf("another cluster is no trouble: %v", err)
