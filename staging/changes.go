@@ -147,7 +147,7 @@ func (d *differ) entry(p string, inBase bool) error {
 		return nil
 	case s.n.kind == fileNode:
 		return d.file(p, s, exists, old.Dir)
-	case lower == p:
+	case lower == p && inBase:
 		return d.walk(p, exists && old.Dir)
 	}
 	d.remove(p, exists, old.Dir)

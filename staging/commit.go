@@ -171,14 +171,18 @@ const mostKept = 8
 func (o *Overlay) tryKept(w *watchdog, p Policy) (pachclient.Commit, error) {
 	var none pachclient.Commit
 	top, outstanding := o.next()
-	if top < 0 || outstanding {
+	full := o.kept() >= mostKept
+	if top < 0 || outstanding && !full {
 		return none, nil
 	}
 	if err := o.checkCluster(w); err != nil {
 		return none, err
 	}
 	a := o.attempt(w, top, p)
-	if top+1 >= mostKept {
+	switch {
+	case outstanding:
+		return a.resume()
+	case full:
 		return a.run()
 	}
 	lives := a.layer.uploaded != "" && o.client.Renew(w.ctx, a.layer.uploaded, setTTL) == nil
@@ -257,6 +261,13 @@ func (o *Overlay) next() (int, bool) {
 	return sealed - 1, false
 }
 
+// kept is how many layers are sealed.
+func (o *Overlay) kept() int {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return len(o.layers) - 1
+}
+
 // An attempt is one landing of the layers up to top.
 type attempt struct {
 	o     *Overlay
@@ -269,6 +280,7 @@ type attempt struct {
 	head  CommitInfo                               // the one that was checked
 	diffs map[[2]string]map[string]pachclient.Diff // between two commits, by their IDs
 	again bool                                     // it was sent before, or refused, and nothing came of it
+	fewer bool                                     // what is staged has become less: that is something else to try
 
 	onConflict Policy
 	cleared    []string // deletes that make room for what is laid over changes of others
@@ -308,8 +320,9 @@ func (a *attempt) run() (pachclient.Commit, error) {
 		if !errors.Is(err, errAgain) {
 			return c, err
 		}
-		a.again = true
-		a.w.pause(100 * time.Millisecond)
+		if a.again, a.fewer = !a.fewer, false; a.again {
+			a.w.pause(100 * time.Millisecond)
+		}
 		if a.w.ctx.Err() != nil {
 			return pachclient.Commit{}, err
 		}

@@ -60,7 +60,7 @@ func (a *attempt) conflicts() ([]string, error) {
 			}
 		}
 		a.o.mu.RLock()
-		found = append(found, overlapping(a.o.layers, slices.Values(rest), false)...)
+		found = append(found, overlapping(a.o.layers, newPathSet(rest), false)...)
 		a.o.mu.RUnlock()
 	}
 	slices.Sort(found)
@@ -120,15 +120,14 @@ func (a *attempt) clear(theirs []string) error {
 func (a *attempt) giveUp(theirs []string) error {
 	o := a.o
 	o.mu.Lock()
-	paths := o.touching(theirs)
-	err := o.forget(paths)
+	paths, err := o.forget(o.touching(theirs))
 	o.setConflicts(o.pinned(len(o.layers)))
 	o.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	o.opts.Changed(o.branch, paths)
-	a.want = nil
+	a.want, a.fewer = nil, true
 	return errAgain
 }
 

@@ -125,25 +125,30 @@ func (o *Overlay) takeToken() error {
 	return ErrBusy
 }
 
-// discard is Discard with mu held.
+// discard is Discard with mu held. Where others changed something, whatever is
+// staged around that goes: to give up a part of a conflict would let the rest of
+// it land over theirs.
 func (o *Overlay) discard(paths []string, changed *[]string) error {
-	var gone []string
+	var gone, pins []string
+	conflicts := newPathSet(o.pinned(len(o.layers)))
 	for _, p := range paths {
 		p = path.Join("/", p)
-		found := false
+		found := conflicts.below(p)
+		if conflicts.exact[p] {
+			found = append(slices.Clone(found), p)
+		}
+		pins = append(pins, found...)
+		some := len(found) > 0
 		for _, l := range o.layers {
 			l.root.around(p, false, func(n *node) bool {
 				if q := n.path(); within(q, p) {
-					found = true
+					some = true
 					*changed = append(*changed, q)
 				}
 				return false
 			})
-			for q := range l.conflict {
-				found = found || within(q, p)
-			}
 		}
-		if !found && p != "/" {
+		if !some && p != "/" {
 			return fmt.Errorf("discard %s: nothing is staged there: %w", p, errNotExist(p))
 		}
 		gone = append(gone, p)
@@ -151,13 +156,10 @@ func (o *Overlay) discard(paths []string, changed *[]string) error {
 	if o.broken != nil {
 		return o.broken
 	}
-	gone = o.withRenames(gone)
+	gone, err := o.forget(o.withRenames(append(gone, o.touching(pins)...)))
 	*changed = append(*changed, gone...)
-	if err := o.forget(gone); err != nil {
-		return err
-	}
 	o.setConflicts(o.pinned(len(o.layers)))
-	return nil
+	return err
 }
 
 // withRenames adds the other ends of renames: half of one would be a loss.
@@ -182,9 +184,26 @@ func (o *Overlay) withRenames(paths []string) []string {
 
 // forget takes out what every layer says at the paths and below them: in one
 // write a layer, for half of a rename would be a loss, and from the top down, for
-// what is above may stand on what is below. With what was in conflict goes the
-// conflict, and its base is the branch's again. Called with mu held.
-func (o *Overlay) forget(paths []string) error {
+// what is above may stand on what is below. Conflicts in which nothing is staged
+// then go too, and their paths show the base again. It gives all that went.
+// Called with mu held.
+func (o *Overlay) forget(paths []string) ([]string, error) {
+	set := newPathSet(slices.Clone(paths))
+	for _, p := range o.pinned(len(o.layers)) {
+		if set.covers(p) && !set.exact[p] {
+			paths = append(paths, p)
+		}
+	}
+	err := o.logDiscards(paths)
+	if orphans := o.orphans(); err == nil && len(orphans) > 0 {
+		paths = append(paths, orphans...)
+		err = o.logDiscards(orphans)
+	}
+	o.base = o.onBase(o.base.info, o.base.res)
+	return paths, err
+}
+
+func (o *Overlay) logDiscards(paths []string) error {
 	rs := make([]record, len(paths))
 	for i, p := range paths {
 		if p == "" { // the root is "/"
@@ -197,9 +216,5 @@ func (o *Overlay) forget(paths []string) error {
 			return err
 		}
 	}
-	if more := o.orphans(); len(more) > 0 {
-		return o.forget(more)
-	}
-	o.base = o.onBase(o.base.info, o.base.res)
 	return nil
 }

@@ -148,3 +148,12 @@ func (o *Overlay) Overlapping(p string) bool {
 	defer o.mu.RUnlock()
 	return overlap(o.layers, p, true)
 }
+
+// Passes says whether a landing is about to move the base, and holds no lock.
+func (o *Overlay) Passes() bool {
+	if !o.mu.TryRLock() {
+		return false
+	}
+	defer o.mu.RUnlock()
+	return o.moving != nil
+}

@@ -150,7 +150,8 @@ func (o *Overlay) advance(ctx context.Context, info CommitInfo) error {
 			return err
 		}
 	}
-	if o.inTheWay(theirs) {
+	changed := newPathSet(slices.Collect(maps.Keys(theirs)))
+	if o.inTheWay(changed) {
 		return nil
 	}
 	// The times first: they are looked up by hash, so they are right for the
@@ -167,13 +168,12 @@ func (o *Overlay) advance(ctx context.Context, info CommitInfo) error {
 			return err
 		}
 	}
-	changed := newPathSet(slices.Collect(maps.Keys(theirs)))
 	o.mu.Lock()
 	if o.closed {
 		o.mu.Unlock()
 		return ErrClosed
 	}
-	if o.inTheWayLocked(theirs) { // staged meanwhile
+	if o.inTheWayLocked(changed) { // staged meanwhile
 		o.mu.Unlock()
 		return nil
 	}
@@ -200,28 +200,17 @@ func parentStamps(theirs map[string]pachclient.Diff, t time.Time) []stamp {
 }
 
 // inTheWay says whether others touched what is staged here, and says so in the status.
-func (o *Overlay) inTheWay(theirs map[string]pachclient.Diff) bool {
+func (o *Overlay) inTheWay(theirs pathSet) bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	return o.inTheWayLocked(theirs)
 }
 
-func (o *Overlay) inTheWayLocked(theirs map[string]pachclient.Diff) bool {
+func (o *Overlay) inTheWayLocked(theirs pathSet) bool {
 	found := o.pinned(len(o.layers))
-	found = append(found, overlapping(o.layers, maps.Keys(theirs), true)...)
+	found = append(found, overlapping(o.layers, theirs, true)...)
 	o.setConflicts(found)
 	return len(found) > 0
-}
-
-// pinned lists the paths that were found in conflict before. Called with mu held.
-func (o *Overlay) pinned(n int) []string {
-	var out []string
-	for _, l := range o.layers[:n] {
-		for p := range l.conflict {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 // detachChanged lets open files whose committed bytes are no longer at their

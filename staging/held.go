@@ -68,9 +68,22 @@ func (h *held) Stat(ctx context.Context, p string) (pachclient.FileInfo, error) 
 	return pachclient.FileInfo{}, &fs.PathError{Op: "stat", Path: p, Err: fs.ErrNotExist}
 }
 
-// some says whether a directory has an entry.
+// some says whether a directory has an entry: mostly one that is held, else the
+// first that is not.
 func (h *held) some(ctx context.Context, dir string) (bool, error) {
-	err := h.List(ctx, dir, func(pachclient.FileInfo) error { return io.EOF })
+	for name := range h.names[dir] {
+		if _, err := h.Stat(ctx, join(dir, name)); err == nil {
+			return true, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	err := h.Reader.List(ctx, dir, func(fi pachclient.FileInfo) error {
+		if _, name := split(fi.Path); h.names[dir][name] {
+			return nil
+		}
+		return io.EOF
+	})
 	if errors.Is(err, io.EOF) {
 		return true, nil
 	} else if errors.Is(err, pachclient.ErrNotDir) {
@@ -205,55 +218,4 @@ func (b *base) source(p string) *pachclient.Source {
 		return &pachclient.Source{Commit: h.reader(p).Commit(), Path: p}
 	}
 	return &pachclient.Source{Commit: b.info.Commit, Path: p}
-}
-
-// emptyTree stands, in a journal, for the commit of a branch without any.
-const emptyTree = "none"
-
-// holdID names the base for a record that says that a path is held to it.
-func (b *base) holdID() string {
-	if b.info.Commit.Zero() {
-		return emptyTree
-	}
-	return b.info.Commit.ID
-}
-
-// onBase gives a base at a commit that holds what the layers say. Called with
-// mu held, or alone.
-func (o *Overlay) onBase(info CommitInfo, res *residue) *base {
-	old := map[string]pachclient.Reader{}
-	for _, l := range slices.Backward(o.layers) { // the lowest says what it was first
-		for p, id := range l.conflict {
-			c := pachclient.Commit{Branch: o.branch, ID: id}
-			switch id {
-			case "": // a pachfs wrote it that held nothing
-				continue
-			case emptyTree:
-				c.ID = ""
-			}
-			old[p] = o.client.At(c)
-		}
-	}
-	return &base{info: info, r: hold(o.client.At(info.Commit), old), res: res}
-}
-
-// dropOrphans lets go of conflicts that nothing staged is in any more: what was
-// opened for writing was closed without a change, or what was staged is forgotten.
-func (o *Overlay) dropOrphans() error {
-	o.mu.Lock()
-	gone := o.orphans()
-	var err error
-	if len(gone) > 0 {
-		err = o.forget(gone)
-	}
-	o.mu.Unlock()
-	if err == nil && len(gone) > 0 {
-		o.opts.Changed(o.branch, gone)
-	}
-	return err
-}
-
-// orphans lists those conflicts. Called with mu held.
-func (o *Overlay) orphans() []string {
-	return slices.DeleteFunc(o.pinned(len(o.layers)), func(p string) bool { return overlap(o.layers, p, true) })
 }

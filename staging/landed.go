@@ -39,15 +39,18 @@ func (a *attempt) finish(info CommitInfo) error {
 	if !ours {
 		id = landedNone
 	}
-	if err := a.pinAbove(theirs); err != nil {
+	a.remember()
+	foreign := newPathSet(a.foreign(theirs))
+	defer o.passed()
+	if err := a.pinAbove(foreign); err != nil {
 		return err
 	}
+	At("pinned")
 	if err := a.note(record{Op: opLanded, To: id}); err != nil {
 		return err
 	}
 	At("landed")
-	a.remember()
-	changed := o.swap(a, info, theirs)
+	changed := o.swap(a, info, foreign)
 	if ours {
 		err = o.logLanded(a.layer, info, len(a.want.files), len(a.delta.deletes))
 		At("logged")
@@ -87,18 +90,23 @@ func (a *attempt) reportOverwritten(info CommitInfo, ours bool) {
 	if !ours {
 		return
 	}
+	over, set := map[string]pachclient.Commit{}, newPathSet(a.delta.paths())
 	a.o.mu.RLock()
-	pinned := a.o.pinned(a.top + 1)
-	a.o.mu.RUnlock()
-	for _, p := range pinned {
-		a.o.addOverwritten(p, a.head.Commit)
+	for _, p := range a.o.pinned(a.top + 1) {
+		if set.overlaps(p) {
+			over[p] = a.head.Commit
+		}
 	}
-	set := newPathSet(a.delta.paths())
-	a.reportBetween(a.o.Base().Commit, a.head.Commit, set)
-	a.reportBetween(a.head.Commit, info.Parent, set)
+	a.o.mu.RUnlock()
+	a.between(over, set, a.o.Base().Commit, a.head.Commit)
+	a.between(over, set, a.head.Commit, info.Parent)
+	for _, p := range slices.Sorted(maps.Keys(over)) {
+		a.o.addOverwritten(p, over[p])
+	}
 }
 
-func (a *attempt) reportBetween(from, to pachclient.Commit, ours pathSet) {
+// between adds to over what others changed of our paths from one commit to another.
+func (a *attempt) between(over map[string]pachclient.Commit, ours pathSet, from, to pachclient.Commit) {
 	theirs, err := a.diff(from, to)
 	if err != nil {
 		a.o.log.Warn("can't tell what our commit lies over", "from", from.ID, "to", to.ID, "err", err)
@@ -106,7 +114,7 @@ func (a *attempt) reportBetween(from, to pachclient.Commit, ours pathSet) {
 	}
 	for p := range theirs {
 		if ours.overlaps(p) {
-			a.o.addOverwritten(p, to)
+			over[p] = to
 		}
 	}
 }
@@ -232,65 +240,35 @@ func (a *attempt) foreign(theirs map[string]pachclient.Diff) []string {
 	return out
 }
 
-// pinAbove records, before the base moves, that others changed what is staged
-// above: a restart finds the new base, and nothing else that tells.
-func (a *attempt) pinAbove(theirs map[string]pachclient.Diff) error {
-	o, foreign := a.o, a.foreign(theirs)
-	o.mu.Lock()
-	above := o.layers[a.top+1:]
-	fresh, err := o.pinForeign(above, foreign)
-	o.mu.Unlock()
-	if err != nil || !fresh {
-		return err
-	}
-	return above[0].j.sync()
-}
-
-// pinForeign records in the first of the layers which paths that others changed
-// are staged in one of them: those stay what they are in the base that is left.
-// fresh says whether any of it is new. Called with mu held.
-func (o *Overlay) pinForeign(layers []*layer, foreign []string) (fresh bool, err error) {
-	var rs []record
-	for _, p := range overlapping(layers, slices.Values(foreign), true) {
-		known := slices.ContainsFunc(layers, func(l *layer) bool { _, ok := l.conflict[p]; return ok })
-		if !known {
-			rs = append(rs, record{Op: opConflict, Path: p, To: o.base.holdID()})
-		}
-	}
-	return len(rs) > 0, layers[0].log(&o.files, rs...)
-}
-
 // swap makes info the base and drops the layers that it holds. It returns the
-// paths that others changed.
-func (o *Overlay) swap(a *attempt, info CommitInfo, theirs map[string]pachclient.Diff) []string {
+// paths that show something else then: what others changed, and what was held.
+func (o *Overlay) swap(a *attempt, info CommitInfo, foreign pathSet) []string {
 	landedAt := map[*File]string{}
 	for _, ad := range a.delta.adds {
 		if ad.file != nil {
 			landedAt[ad.file] = ad.path
 		}
 	}
-	foreign := a.foreign(theirs)
-	changed := newPathSet(slices.Clone(foreign))
 	o.mu.Lock()
+	changed := append(slices.Clone(foreign.sorted), o.pinned(a.top+1)...)
 	dropped := o.layers[:a.top+1]
 	o.layers = append([]*layer(nil), o.layers[a.top+1:]...)
-	next := o.layers[0]
-	fresh, err := o.pinForeign(o.layers, foreign) // what was staged since pinAbove
+	next, fresh := o.layers[0], map[string]string{}
+	o.pinForeign(o.layers, foreign, fresh) // what is open for writing since pinAbove
+	err := o.setPins(next, fresh)
+	o.moving = nil
 	o.base = o.onBase(info, o.base.res)
 	o.repoint(landedAt)
-	o.detachChanged(changed)
+	o.detachChanged(foreign)
 	pins := o.pinned(len(o.layers))
 	o.mu.Unlock()
-	if fresh && err == nil {
-		err = next.j.sync()
-	}
 	if err != nil {
 		o.log.Error("can't record a conflict", "paths", shorten(pins), "err", err)
 	}
 	At("swapped")
 	o.dropLayers(dropped)
 	o.setConflicts(pins)
-	return foreign
+	return changed
 }
 
 // repoint lets open files read from the base what has landed: a file that is

@@ -268,6 +268,9 @@ func (l *layer) applyDiscard(r record) error {
 		return fmt.Errorf("a path without a name: %w", ErrCorrupt)
 	}
 	l.uploaded = "" // the set holds what is discarded
+	if delete(l.conflict, r.Path); r.Path == "/" {
+		clear(l.conflict)
+	}
 	n, _, err := l.root.resolve(r.Path)
 	if err != nil || n == nil {
 		return nil
@@ -278,11 +281,6 @@ func (l *layer) applyDiscard(r record) error {
 	} else {
 		n.cut()
 		n.parent.prune()
-	}
-	for p := range l.conflict {
-		if within(p, r.Path) {
-			delete(l.conflict, p)
-		}
 	}
 	return nil
 }
@@ -313,6 +311,7 @@ func (n *node) setAttr(r record) {
 
 // log appends records to the journal and then brings the tree to that state.
 func (l *layer) log(files *fileTable, rs ...record) error {
+	rs = files.o.pinning(l, rs)
 	if err := l.j.append(rs...); err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (f *File) stage() error {
 		return nil
 	}
 	r := record{Op: opCopyUp, File: o.files.next(), Path: f.node.path(), Size: f.lowerSize, Hash: f.lowerHash, Flags: flagBelow}
-	if err := f.layer.j.append(f.attr.put(r)); err != nil {
+	if err := f.layer.j.append(o.pinning(f.layer, []record{f.attr.put(r)})...); err != nil {
 		return err
 	}
 	f.id, f.staged = r.File, true

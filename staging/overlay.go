@@ -42,6 +42,7 @@ type Overlay struct {
 	layers  []*layer // bottom to top; the last one takes changes
 	lastSeq uint64
 	base    *base
+	moving  *moving // what a landing is about to move the base past; nil: none is
 	files   fileTable
 	open    map[*File]bool // those with handles
 	half    map[*File]bool // those without, that no close completed
@@ -185,7 +186,8 @@ func (o *Overlay) List(ctx context.Context, dir string) ([]Info, error) {
 	}
 	var out []Info
 	if lower != "" {
-		if out, err = b.list(ctx, lower); err != nil {
+		out, err = b.list(ctx, lower)
+		if err != nil && !(found && errors.Is(err, pachclient.ErrNotDir)) { // others put a file where a directory is here
 			return nil, err
 		}
 		if len(out) == 0 && !found && lower != "/" {
@@ -369,6 +371,9 @@ func (t *tx) empty(p string) (bool, error) {
 	f, ok := t.facts[k]
 	if !ok {
 		return false, &need{k}
+	}
+	if errors.Is(f.err, pachclient.ErrNotDir) {
+		return true, nil
 	}
 	return len(merge(f.list, above)) == 0, f.err
 }

@@ -1,7 +1,7 @@
 package staging
 
 import (
-	"iter"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -34,6 +34,30 @@ func (s pathSet) covers(p string) bool {
 
 // overlaps says whether p, something above it or something below it is in the set.
 func (s pathSet) overlaps(p string) bool { return s.covers(p) || s.reachesBelow(p) }
+
+// overlapping lists those that covers and reachesBelow ask for; none for "".
+func (s pathSet) overlapping(p string) (out []string) {
+	for q := p; q != "" && q != "/"; q, _ = split(q) {
+		if s.exact[q] {
+			out = append(out, q)
+		}
+	}
+	if p != "" {
+		out = append(out, s.below(p)...)
+	}
+	return out
+}
+
+// below lists those below p, in order.
+func (s pathSet) below(p string) []string {
+	prefix := strings.TrimSuffix(p, "/") + "/"
+	from := sort.SearchStrings(s.sorted, prefix)
+	to := from
+	for to < len(s.sorted) && strings.HasPrefix(s.sorted[to], prefix) {
+		to++
+	}
+	return s.sorted[from:to]
+}
 
 // reachesBelow says whether something below p is in the set.
 func (s pathSet) reachesBelow(p string) bool {
@@ -78,14 +102,25 @@ func overlap(layers []*layer, p string, open bool) bool {
 	})
 }
 
-// overlapping lists the paths that overlap what is staged in the layers, among
-// those that come, in no order. Called with mu held.
-func overlapping(layers []*layer, paths iter.Seq[string], open bool) []string {
-	var out []string
-	for p := range paths {
-		if overlap(layers, p, open) {
-			out = append(out, p)
-		}
+// overlapping lists those of the set that overlap what is staged in the layers.
+// It goes over what is less, the set or what is staged. Called with mu held.
+func overlapping(layers []*layer, set pathSet, open bool) []string {
+	nodes := 0
+	more := slices.ContainsFunc(layers, func(l *layer) bool {
+		return l.root.some(func(*node) bool { nodes++; return nodes > len(set.sorted) })
+	})
+	if more {
+		return slices.DeleteFunc(slices.Clone(set.sorted), func(p string) bool { return !overlap(layers, p, open) })
 	}
-	return out
+	found := map[string]bool{}
+	for _, l := range layers {
+		l.root.walk(func(n *node) {
+			if n.staged(open) {
+				for _, p := range set.overlapping(n.path()) {
+					found[p] = true
+				}
+			}
+		})
+	}
+	return slices.Sorted(maps.Keys(found))
 }

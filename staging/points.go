@@ -36,6 +36,7 @@ var Points = []string{
 	"answered",  // it was sent, and answered
 	"found",     // the commit was found
 	"residue",   // the residue has the new base
+	"pinned",    // conflicts above it are said
 	"landed",    // the journal knows the commit
 	"swapped",   // readers see the commit
 	"dropped",   // the journal of a landed layer is gone
