@@ -181,7 +181,10 @@ func (o *Overlay) tryKept(w *watchdog, p Policy) (pachclient.Commit, error) {
 	a := o.attempt(w, top, p)
 	switch {
 	case outstanding:
-		return a.resume()
+		if c, err := a.resume(); err != nil || !c.Zero() {
+			return c, err
+		}
+		return o.tryKept(w, p) // nothing came of it
 	case full:
 		return a.run()
 	}

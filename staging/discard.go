@@ -130,7 +130,9 @@ func (o *Overlay) takeToken() error {
 // it land over theirs.
 func (o *Overlay) discard(paths []string, changed *[]string) error {
 	var gone, pins []string
-	conflicts := newPathSet(o.pinned(len(o.layers)))
+	o.statusMu.Lock()
+	conflicts := newPathSet(append(o.pinned(len(o.layers)), o.progress.conflicts...))
+	o.statusMu.Unlock()
 	for _, p := range paths {
 		p = path.Join("/", p)
 		found := conflicts.below(p)
@@ -158,8 +160,25 @@ func (o *Overlay) discard(paths []string, changed *[]string) error {
 	}
 	gone, err := o.forget(o.withRenames(append(gone, o.touching(pins)...)))
 	*changed = append(*changed, gone...)
+	if dirs := o.emptied(conflicts, gone); err == nil && len(dirs) > 0 {
+		gone, err = o.forget(dirs)
+		*changed = append(*changed, gone...)
+	}
 	o.setConflicts(o.pinned(len(o.layers)))
 	return err
+}
+
+// emptied lists the conflicts above what is gone where nothing but the directories
+// is left in which that was. Called with mu held.
+func (o *Overlay) emptied(conflicts pathSet, gone []string) (out []string) {
+	for _, g := range gone {
+		for _, p := range conflicts.covering(g) {
+			if !overlap(o.layers, p, false) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
 }
 
 // withRenames adds the other ends of renames: half of one would be a loss.
@@ -172,6 +191,13 @@ func (o *Overlay) withRenames(paths []string) []string {
 			for _, m := range append(l.moves(), l.movedFiles()...) {
 				if set.covers(m.from) != set.covers(m.to) {
 					more = append(more, m.from, m.to)
+				}
+				if set.covers(m.from) {
+					l.root.above(m.from, func(n *node) {
+						if q := n.path(); n.staged(false) && !set.covers(q) {
+							more = append(more, q)
+						}
+					})
 				}
 			}
 		}
@@ -188,8 +214,8 @@ func (o *Overlay) withRenames(paths []string) []string {
 // then go too, and their paths show the base again. It gives all that went.
 // Called with mu held.
 func (o *Overlay) forget(paths []string) ([]string, error) {
-	set := newPathSet(slices.Clone(paths))
-	for _, p := range o.pinned(len(o.layers)) {
+	set, before := newPathSet(slices.Clone(paths)), o.pinned(len(o.layers))
+	for _, p := range before {
 		if set.covers(p) && !set.exact[p] {
 			paths = append(paths, p)
 		}
@@ -200,6 +226,8 @@ func (o *Overlay) forget(paths []string) ([]string, error) {
 		err = o.logDiscards(orphans)
 	}
 	o.base = o.onBase(o.base.info, o.base.res)
+	ended := slices.DeleteFunc(before, func(p string) bool { return isPinned(o.layers, p) })
+	o.detachChanged(newPathSet(ended))
 	return paths, err
 }
 

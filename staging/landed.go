@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -228,10 +229,19 @@ func (r pinnedAt) ReadAt(p []byte, off int64) (int, error) {
 	return r.z.readAt(r.a.w.ctx, p, off)
 }
 
+// removed is what our commit deletes, also to make room for what it adds.
+func (a *attempt) removed() pathSet {
+	out := a.delta.removed().sorted
+	for _, p := range a.cleared {
+		out = append(out, path.Clean(p))
+	}
+	return newPathSet(out)
+}
+
 // foreign gives what others changed of the paths that differ.
 func (a *attempt) foreign(theirs map[string]pachclient.Diff) []string {
 	var out []string
-	removed := a.delta.removed()
+	removed := a.removed()
 	for p, d := range theirs {
 		if _, mine := a.want.files[p]; !mine && !(d.New.Path == "" && removed.covers(p)) {
 			out = append(out, p)
@@ -259,7 +269,11 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, foreign pathSet) []string {
 	o.moving = nil
 	o.base = o.onBase(info, o.base.res)
 	o.repoint(landedAt)
-	o.detachChanged(foreign)
+	ended := slices.DeleteFunc(slices.Clone(changed[len(foreign.sorted):]), func(p string) bool {
+		_, mine := a.want.files[p]
+		return mine || isPinned(o.layers, p)
+	})
+	o.detachChanged(newPathSet(append(slices.Clone(foreign.sorted), ended...)))
 	pins := o.pinned(len(o.layers))
 	o.mu.Unlock()
 	if err != nil {

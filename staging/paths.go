@@ -36,14 +36,19 @@ func (s pathSet) covers(p string) bool {
 func (s pathSet) overlaps(p string) bool { return s.covers(p) || s.reachesBelow(p) }
 
 // overlapping lists those that covers and reachesBelow ask for; none for "".
-func (s pathSet) overlapping(p string) (out []string) {
-	for q := p; q != "" && q != "/"; q, _ = split(q) {
-		if s.exact[q] {
-			out = append(out, q)
-		}
+func (s pathSet) overlapping(p string) []string {
+	if p == "" {
+		return nil
 	}
-	if p != "" {
-		out = append(out, s.below(p)...)
+	return append(s.covering(p), s.below(p)...)
+}
+
+// covering lists p and those above it; none for "".
+func (s pathSet) covering(p string) (out []string) {
+	for ; p != "" && p != "/"; p, _ = split(p) {
+		if s.exact[p] {
+			out = append(out, p)
+		}
 	}
 	return out
 }
@@ -78,6 +83,10 @@ func (n *node) staged(open bool) bool {
 	return true // a whiteout
 }
 
+// inTheWay says, with open, whether the node is a directory that was made here:
+// nothing that lands, but a file of others can't be at it, nor above it.
+func (n *node) inTheWay(open bool) bool { return open && n.kind == dirNode && n.made }
+
 // around calls fn with the staged nodes at p, above it and below it, until fn
 // says so. n is the root of a layer. Called with mu held.
 func (n *node) around(p string, open bool, fn func(*node) bool) bool {
@@ -87,11 +96,11 @@ func (n *node) around(p string, open bool, fn func(*node) bool) bool {
 		if n = n.children[name]; n == nil {
 			return false
 		}
-		if n.staged(open) && fn(n) {
+		if (n.staged(open) || rest == "" && n.inTheWay(open)) && fn(n) {
 			return true
 		}
 	}
-	return n.some(func(c *node) bool { return c.staged(open) && fn(c) })
+	return n.some(func(c *node) bool { return (c.staged(open) || c.inTheWay(open)) && fn(c) })
 }
 
 // overlap says whether anything that is staged in the layers is at p, above it
@@ -115,12 +124,28 @@ func overlapping(layers []*layer, set pathSet, open bool) []string {
 	found := map[string]bool{}
 	for _, l := range layers {
 		l.root.walk(func(n *node) {
+			var touched []string
 			if n.staged(open) {
-				for _, p := range set.overlapping(n.path()) {
-					found[p] = true
-				}
+				touched = set.overlapping(n.path())
+			} else if n.inTheWay(open) {
+				touched = set.covering(n.path())
+			}
+			for _, p := range touched {
+				found[p] = true
 			}
 		})
 	}
 	return slices.Sorted(maps.Keys(found))
+}
+
+// above calls fn with the nodes above p. n is the root of a layer.
+func (n *node) above(p string, fn func(*node)) {
+	for rest := strings.TrimPrefix(p, "/"); ; {
+		name, after, more := strings.Cut(rest, "/")
+		if n = n.children[name]; n == nil || !more {
+			return
+		}
+		fn(n)
+		rest = after
+	}
 }

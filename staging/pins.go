@@ -64,7 +64,7 @@ type moving struct {
 // the pins of the layers that go where something above still needs them.
 func (a *attempt) pinAbove(foreign pathSet) error {
 	o := a.o
-	removed := a.delta.removed()
+	removed := a.removed()
 	o.mu.Lock()
 	above := o.layers[a.top+1:]
 	pins := map[string]string{}
@@ -118,19 +118,25 @@ func (o *Overlay) pinning(l *layer, rs []record) []record {
 	}
 	var pins []record
 	for _, r := range rs {
-		if r.Op != opCreate && r.Op != opCopyUp && r.Op != opRemove && r.Op != opRename {
-			continue
-		}
-		for _, at := range []string{r.Path, r.To} {
-			for _, p := range o.moving.theirs.overlapping(at) {
-				if !isPinned(o.layers[o.moving.above:], p) {
-					l.conflict[p] = o.base.holdID()
-					pins = append(pins, record{Op: opConflict, Path: p, To: l.conflict[p]})
-				}
+		for _, p := range o.moving.touched(r) {
+			if !isPinned(o.layers[o.moving.above:], p) {
+				l.conflict[p] = o.base.holdID()
+				pins = append(pins, record{Op: opConflict, Path: p, To: l.conflict[p]})
 			}
 		}
 	}
 	return append(pins, rs...)
+}
+
+// touched lists what others changed of the paths at which a record stages something.
+func (m *moving) touched(r record) []string {
+	switch r.Op {
+	case opCreate, opCopyUp, opRemove, opRename:
+		return append(m.theirs.overlapping(r.Path), m.theirs.overlapping(r.To)...)
+	case opMkdir:
+		return m.theirs.covering(r.Path)
+	}
+	return nil
 }
 
 // passed ends what pinAbove began, should the base not have moved.

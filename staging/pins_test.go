@@ -151,15 +151,24 @@ func TestDiscardOfAConflict(t *testing.T) {
 		"directory removed": {func(b *bench) { b.rmAll("/d") }, tree{"/d/n": "theirs"}, "/d/n"},
 		"below":             {func(b *bench) { b.rmAll("/d") }, tree{"/d/m/n": "theirs"}, "/d/m"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBench(t, staging.NoLooks)
-			b.follows(b.foreign(conflictStart))
-			b.above(func() { c.stage(b) }, c.them)
-			b.must(b.o.Discard(c.path))
-			b.inConflict()
-			b.same("mount", b.mounted().files(), b.committed())
-			b.landsNothing()
-		})
+		for _, when := range []string{"idle", "during a landing"} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				b := newBench(t, staging.NoLooks)
+				b.follows(b.foreign(conflictStart))
+				if when == "idle" {
+					c.stage(b)
+					b.foreign(c.them)
+					b.must(b.o.Follow(t.Context()))
+				} else {
+					b.above(func() { c.stage(b) }, c.them)
+				}
+				b.must(b.o.Discard(c.path))
+				b.must(b.o.Follow(t.Context()))
+				b.inConflict()
+				b.same("mount", b.mounted().files(), b.committed())
+				b.landsNothing()
+			})
+		}
 	}
 }
 
@@ -214,18 +223,113 @@ func TestLandMovedBack(t *testing.T) {
 	}
 }
 
-// A directory that is made where others put a file can be listed, and removed.
-func TestEmptyDirectoryOverAFile(t *testing.T) {
-	b := newBench(t, staging.NoLooks)
-	b.follows(b.foreign(tree{"/k": "k"}))
-	b.mkdir("/m")
-	b.foreign(tree{"/m": "theirs"})
-	b.must(b.o.Follow(t.Context()))
-	b.same("mount", b.mounted(), tree{"/k": "k", "/m/": ""})
-	b.rmdir("/m")
-	b.missing("/m")
-	b.must(b.o.Discard("/m"))
-	b.reads("/m", "theirs")
+// A file that others put where a directory was made is a conflict: neither is
+// lost, and whatever is done with the directory next, theirs is not overwritten
+// in silence.
+func TestFileOfOthersOverAMadeDirectory(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(b *bench)
+		left bool // the conflict
+	}{
+		"removed":   {func(b *bench) { b.rmdir("/m") }, false},
+		"discarded": {func(b *bench) { b.must(b.o.Discard("/m")) }, false},
+		"filled":    {func(b *bench) { b.write("/m/x", "mine") }, true},
+		"replaced":  {func(b *bench) { b.mv("/d", "/m") }, true},
+	} {
+		for _, when := range []string{"idle", "during a landing", "made while it passes"} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				b := newBench(t, staging.NoLooks)
+				b.follows(b.foreign(tree{"/k": "k", "/d/1": "d"}))
+				want := tree{"/k": "k", "/d/1": "d", "/m": "theirs"}
+				switch theirs := (tree{"/m": "theirs"}); when {
+				case "idle":
+					b.mkdir("/m")
+					b.foreign(theirs)
+				case "during a landing":
+					b.above(func() { b.mkdir("/m") }, theirs)
+					want["/first"] = "mine"
+				default:
+					disk := b.onSimDisk(0)
+					disk.Before = func() {
+						if b.o.Passes() {
+							disk.Before = nil
+							b.mkdir("/m")
+						}
+					}
+					b.above(func() {}, theirs)
+					want["/first"] = "mine"
+				}
+				b.must(b.o.Follow(t.Context()))
+				b.inConflict("/m")
+				if list, err := b.o.List(t.Context(), "/m"); err != nil || len(list) > 0 {
+					t.Errorf("%v %v", list, err)
+				}
+				c.do(b)
+				if c.left {
+					_, err := b.o.Commit(t.Context(), "")
+					b.is(err, staging.ErrConflict)
+					_, err = b.o.CommitBy(t.Context(), "", staging.Theirs)
+					b.must(err)
+				} else {
+					b.must(b.o.Follow(t.Context()))
+					b.landsNothing()
+				}
+				b.inConflict()
+				b.holds(want)
+			})
+		}
+	}
+}
+
+// Whoever reads a path on which a conflict ends keeps what he opened; who opens
+// it anew has what is there now.
+func TestReaderWhereAConflictEnds(t *testing.T) {
+	for _, how := range []string{"landing", "discard"} {
+		t.Run(how, func(t *testing.T) {
+			b := newBench(t, staging.NoLooks)
+			b.follows(b.foreign(tree{"/a": "0123456789", "/k": "k"}))
+			b.above(func() { b.mv("/a", "/b"); b.mv("/b", "/a") }, tree{"/a": "theirs-the"})
+			f := b.openFile("/a", false)
+			if how == "landing" {
+				b.write("/k", "mine")
+				_, err := b.o.CommitBy(t.Context(), "", staging.Ours)
+				b.must(err)
+			} else {
+				b.must(b.o.Discard("/a"))
+			}
+			if got := b.slurp(f); got != "0123456789" {
+				t.Errorf("the reader has %q", got)
+			}
+			b.reads("/a", "theirs-the")
+			b.add("/a", "+tail")
+			b.lands()
+			b.reads("/a", "theirs-the+tail")
+			if got := b.committed()["/a"]; got != "theirs-the+tail" {
+				t.Errorf("the commit has %q", got)
+			}
+			b.must(f.Close(false))
+		})
+	}
+}
+
+// A discard of a rename gives up what hides the place that it came from: the
+// file is at one of its ends.
+func TestDiscardOfARenameFromAHiddenPlace(t *testing.T) {
+	start := tree{"/d/1": "d1", "/d/2": "d2", "/d/s/1": "s1"}
+	for name, stage := range map[string]func(b *bench){
+		"removed": func(b *bench) { b.mv("/d/s", "/t"); b.rmAll("/d") },
+		"moved":   func(b *bench) { b.mv("/d", "/e"); b.mv("/e/s", "/t") },
+		"file":    func(b *bench) { b.mv("/d/1", "/t"); b.rmAll("/d") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, staging.NoLooks)
+			b.follows(b.foreign(start))
+			stage(b)
+			b.must(b.o.Discard("/t"))
+			b.same("mount", b.mounted().files(), start)
+			b.landsNothing()
+		})
+	}
 }
 
 // Layers don't pile up either while the fate of a change is not known.
@@ -300,4 +404,47 @@ func (r slowWalk) Walk(ctx context.Context, dir string, fn func(pachclient.FileI
 		time.Sleep(20 * time.Millisecond)
 		return fn(fi)
 	})
+}
+
+// A conflict that was resolved in favour of ours, with room made for it, does
+// not come back where ours is staged anew meanwhile.
+func TestOursThatMadeRoom(t *testing.T) {
+	for name, c := range map[string]struct{ theirs, ours string }{"a directory in its place": {"/n/x", "/n"}, "a file above": {"/n", "/n/x"}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, staging.NoLooks)
+			b.follows(b.foreign(tree{"/k": "k"}))
+			b.above(func() { b.write(c.ours, "mine") }, tree{c.theirs: "theirs"})
+			b.inConflict(c.theirs)
+			gate, done := b.stop("Land"), make(chan error, 1)
+			go func() {
+				_, err := b.o.CommitBy(context.Background(), "", staging.Ours)
+				done <- err
+			}()
+			<-gate.at
+			b.write(c.ours, "more")
+			gate.release()
+			b.must(<-done)
+			b.inConflict()
+			b.lands()
+			b.holds(tree{"/k": "k", "/first": "mine", c.ours: "more"})
+		})
+	}
+}
+
+// The same where a landing that made no difference ends the conflict.
+func TestReaderWhereALandingEndsAConflict(t *testing.T) {
+	b := newBench(t, staging.NoLooks)
+	b.follows(b.foreign(tree{"/d/1": "0123456789", "/k": "k", "/x": "x"}))
+	b.above(func() { b.mv("/d", "/e"); b.write("/x", "mine") }, tree{"/d/1": "theirs-the"})
+	b.inConflict("/d/1")
+	b.mv("/e", "/d")
+	f := b.openFile("/d/1", false)
+	b.foreign(tree{"/x": "mine"})
+	b.landsNothing()
+	b.inConflict()
+	b.reads("/d/1", "theirs-the")
+	b.add("/d/1", "+tail")
+	b.lands()
+	b.holds(tree{"/d/1": "theirs-the+tail", "/k": "k", "/x": "mine", "/first": "mine"})
+	b.must(f.Close(false))
 }

@@ -44,7 +44,7 @@ func TestInTheWay(t *testing.T) {
 	for path, hit := range map[string]bool{
 		"/d/e/f": true, "/d/e": true, "/d": true, "/d/e/f/g": true, "/d/e/other": false, "/d/other": false,
 		"/x/y": true, "/x": true, "/x/other": true, "/z": false, "/ne": false,
-		"/new": false, "/new/dir/file": false, // an empty directory is nothing that lands
+		"/new": true, "/new/dir": true, "/new/dir/file": false, // a file can't be where a directory is; in it, it can
 	} {
 		if got := b.o.Overlapping(path); got != hit {
 			t.Errorf("%s: %v, want %v", path, got, hit)
