@@ -94,10 +94,21 @@ func (b *base) stat(ctx context.Context, p string) (Info, error) {
 	if err == nil {
 		return b.describe(fi), nil
 	}
-	if errors.Is(err, fs.ErrNotExist) && b.res != nil && b.res.hasDir(p) {
+	if errors.Is(err, fs.ErrNotExist) && b.res != nil && b.res.hasDir(p) && !b.inFile(ctx, p) {
 		return b.describe(pachclient.FileInfo{Path: p, Dir: true}), nil
 	}
 	return Info{}, err
+}
+
+// inFile says whether something above the path is a file: others may have put
+// one where a directory is remembered.
+func (b *base) inFile(ctx context.Context, p string) bool {
+	for dir, _ := split(p); dir != "/"; dir, _ = split(dir) {
+		if fi, err := b.r.Stat(ctx, dir); err == nil {
+			return !fi.Dir
+		}
+	}
+	return false
 }
 
 // list gives the children of a directory of the base.

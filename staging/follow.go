@@ -177,6 +177,10 @@ func (o *Overlay) advance(ctx context.Context, info CommitInfo) error {
 		o.mu.Unlock()
 		return nil
 	}
+	if err := o.giveWay(changed); err != nil {
+		o.mu.Unlock()
+		return err
+	}
 	o.base = o.onBase(info, o.base.res)
 	o.detachChanged(changed)
 	o.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -229,21 +228,19 @@ func (r pinnedAt) ReadAt(p []byte, off int64) (int, error) {
 	return r.z.readAt(r.a.w.ctx, p, off)
 }
 
-// removed is what our commit deletes, also to make room for what it adds.
-func (a *attempt) removed() pathSet {
-	out := a.delta.removed().sorted
-	for _, p := range a.cleared {
-		out = append(out, path.Clean(p))
-	}
-	return newPathSet(out)
+// gone says whether the path is no more because our commit deleted it there.
+func (a *attempt) gone(removed pathSet, p string) bool {
+	return removed.covers(p) || slices.ContainsFunc(a.cleared, func(c string) bool {
+		return c == p || strings.HasSuffix(c, "/") && strings.HasPrefix(p, c)
+	})
 }
 
 // foreign gives what others changed of the paths that differ.
 func (a *attempt) foreign(theirs map[string]pachclient.Diff) []string {
 	var out []string
-	removed := a.removed()
+	removed := a.delta.removed()
 	for p, d := range theirs {
-		if _, mine := a.want.files[p]; !mine && !(d.New.Path == "" && removed.covers(p)) {
+		if _, mine := a.want.files[p]; !mine && !(d.New.Path == "" && a.gone(removed, p)) {
 			out = append(out, p)
 		}
 	}
@@ -267,6 +264,7 @@ func (o *Overlay) swap(a *attempt, info CommitInfo, foreign pathSet) []string {
 	o.pinForeign(o.layers, foreign, fresh) // what is open for writing since pinAbove
 	err := o.setPins(next, fresh)
 	o.moving = nil
+	err = errors.Join(err, o.giveWay(foreign))
 	o.base = o.onBase(info, o.base.res)
 	o.repoint(landedAt)
 	ended := slices.DeleteFunc(slices.Clone(changed[len(foreign.sorted):]), func(p string) bool {

@@ -64,13 +64,13 @@ type moving struct {
 // the pins of the layers that go where something above still needs them.
 func (a *attempt) pinAbove(foreign pathSet) error {
 	o := a.o
-	removed := a.removed()
+	removed := a.delta.removed()
 	o.mu.Lock()
 	above := o.layers[a.top+1:]
 	pins := map[string]string{}
 	for _, l := range o.layers[:a.top+1] {
 		for p, to := range l.conflict {
-			if _, mine := a.want.files[p]; !mine && !removed.covers(p) && overlap(above, p, true) {
+			if _, mine := a.want.files[p]; !mine && !a.gone(removed, p) && overlap(above, p, true) {
 				pins[p] = to
 			}
 		}
@@ -166,4 +166,24 @@ func (o *Overlay) dropOrphans() error {
 		o.opts.Changed(o.branch, gone)
 	}
 	return err
+}
+
+// giveWay forgets directories of which the layers know no more than a time where
+// others put a file. Called with mu held.
+func (o *Overlay) giveWay(theirs pathSet) error {
+	for _, l := range o.layers {
+		var rs []record
+		for _, p := range theirs.sorted {
+			n, _, err := l.root.resolve(p)
+			if err == nil && n != nil && n.kind == dirNode && !overlap(o.layers, p, true) {
+				rs = append(rs, record{Op: opDiscard, Path: p})
+			}
+		}
+		if len(rs) > 0 {
+			if err := l.log(&o.files, rs...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

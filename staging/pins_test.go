@@ -448,3 +448,44 @@ func TestReaderWhereALandingEndsAConflict(t *testing.T) {
 	b.holds(tree{"/d/1": "theirs-the+tail", "/k": "k", "/x": "mine", "/first": "mine"})
 	b.must(f.Close(false))
 }
+
+// A directory of which no more than a time is staged gives way to a file that
+// others put there, and so does what is in it that only the mount remembers.
+func TestFileOfOthersOverADirectory(t *testing.T) {
+	for name, do := range map[string]func(b *bench){
+		"made in it and removed":      func(b *bench) { b.mkdir("/n/y"); b.rmdir("/n/y") },
+		"written in it and removed":   func(b *bench) { b.write("/n/y", "mine"); b.rm("/n/y") },
+		"removed in it and discarded": func(b *bench) { b.rm("/n/x"); b.must(b.o.Discard("/n/x")) },
+		"moved in and out":            func(b *bench) { b.mv("/a", "/n/a"); b.mv("/n/a", "/a") },
+		"remembered":                  func(b *bench) { b.mkdir("/n/e"); b.write("/a", "b"); b.lands(); b.write("/a", "a"); b.lands() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, staging.NoLooks)
+			b.follows(b.foreign(tree{"/a": "a", "/n/x": "x"}))
+			do(b)
+			b.follows(b.foreign(tree{"/n": "theirs"}, "/n/"))
+			for range 2 {
+				b.inConflict()
+				b.same("mount", b.mounted(), tree{"/a": "a", "/n": "theirs"})
+				b.missing("/n/e", "/n/y")
+				b.kill()
+			}
+		})
+	}
+}
+
+// What goes with a file of others that ours makes room for is told.
+func TestOursTellsWhatGoes(t *testing.T) {
+	b := newBench(t, staging.NoLooks)
+	b.follows(b.foreign(tree{"/d/1": "1", "/d/2": "2"}))
+	b.write("/d/1", "mine")
+	b.foreign(tree{"/d": "theirs"}, "/d/")
+	b.must(b.o.Follow(t.Context()))
+	b.told()
+	_, err := b.o.CommitBy(t.Context(), "", staging.Ours)
+	b.must(err)
+	b.holds(tree{"/d/1": "mine"})
+	if told := b.told(); !slices.Contains(told, "/d/2") {
+		t.Errorf("told of %v", told)
+	}
+}

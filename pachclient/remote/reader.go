@@ -70,14 +70,15 @@ func (r *reader) Walk(ctx context.Context, dir string, fn func(pachclient.FileIn
 		return nil
 	}
 	err := each(ctx, r.c, r.op("walk", dir), func(ctx context.Context) (receiver[*pfs.FileInfo], error) {
-		return r.c.pfs().WalkFile(ctx, &pfs.WalkFileRequest{File: wire.File(r.commit, dir)})
+		stream, err := r.c.pfs().WalkFile(ctx, &pfs.WalkFileRequest{File: wire.File(r.commit, dir)})
+		return without[*pfs.FileInfo]{stream, func(m *pfs.FileInfo) bool { // nobody has seen anything yet when that has come
+			fi := wire.FromFileInfo(m)
+			return fi.Path == dir && fi.Dir
+		}}, err
 	}, func(m *pfs.FileInfo) error {
 		fi := wire.FromFileInfo(m)
-		switch {
-		case fi.Path == dir && !fi.Dir:
+		if fi.Path == dir {
 			return &iofs.PathError{Op: "walk", Path: dir, Err: pachclient.ErrNotDir}
-		case fi.Path == dir:
-			return nil
 		}
 		return fn(fi)
 	})

@@ -110,3 +110,17 @@ func receive[M any](ctx context.Context, open func(context.Context) (receiver[M]
 }
 
 type receiver[M any] interface{ Recv() (M, error) }
+
+// without is a stream without some of its messages.
+type without[M any] struct {
+	receiver[M]
+	skip func(M) bool
+}
+
+func (w without[M]) Recv() (M, error) {
+	for {
+		if m, err := w.receiver.Recv(); err != nil || !w.skip(m) {
+			return m, err
+		}
+	}
+}

@@ -83,6 +83,14 @@ func TestRetryBrokenAnswer(t *testing.T) {
 		t.Errorf("%v, %v after %d calls", got, err, calls)
 	}
 	calls, got = 0, nil
+	err = each(t.Context(), c, "walk", func(ctx context.Context) (receiver[int], error) {
+		s, err := open(ctx)
+		return without[int]{s, func(m int) bool { return calls == 1 }}, err // as if all that came the first time was the directory itself
+	}, func(m int) error { got = append(got, m); return nil })
+	if err != nil || !slices.Equal(got, []int{1, 2, 3}) || calls != 2 {
+		t.Errorf("%v, %v after %d calls", got, err, calls)
+	}
+	calls, got = 0, nil
 	err = each(t.Context(), c, "list", open, func(m int) error { got = append(got, m); return nil })
 	if !errors.Is(err, pachclient.ErrUnavailable) || !slices.Equal(got, []int{1, 2}) || calls != 1 {
 		t.Errorf("%v, %v after %d calls", got, err, calls)
