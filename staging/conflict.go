@@ -59,8 +59,9 @@ func (a *attempt) conflicts() ([]string, error) {
 				rest = append(rest, p)
 			}
 		}
+		others := newPathSet(rest)
 		a.o.mu.RLock()
-		found = append(found, overlapping(a.o.layers, newPathSet(rest), false)...)
+		found = append(found, overlapping(a.o.layers, others, false)...)
 		a.o.mu.RUnlock()
 	}
 	slices.Sort(found)

@@ -154,9 +154,7 @@ func below(sorted []string, p string) []string {
 	if _, is := slices.BinarySearch(sorted, p); is {
 		return []string{p} // a file
 	}
-	from, _ := slices.BinarySearch(sorted, p+"/")
-	to, _ := slices.BinarySearch(sorted, p+"0") // what comes after the slash
-	return sorted[from:to]
+	return pathsBelow(sorted, p)
 }
 
 // hash is that of a file that landed, as the commit has it.

@@ -54,22 +54,18 @@ func (s pathSet) covering(p string) (out []string) {
 }
 
 // below lists those below p, in order.
-func (s pathSet) below(p string) []string {
-	prefix := strings.TrimSuffix(p, "/") + "/"
-	from := sort.SearchStrings(s.sorted, prefix)
-	to := from
-	for to < len(s.sorted) && strings.HasPrefix(s.sorted[to], prefix) {
-		to++
-	}
-	return s.sorted[from:to]
+func (s pathSet) below(p string) []string { return pathsBelow(s.sorted, p) }
+
+// pathsBelow gives the part of a sorted list that lies below a path.
+func pathsBelow(sorted []string, p string) []string {
+	dir := strings.TrimSuffix(p, "/")
+	from, _ := slices.BinarySearch(sorted, dir+"/")
+	to, _ := slices.BinarySearch(sorted, dir+"0") // what comes after the slash
+	return sorted[from:to]
 }
 
 // reachesBelow says whether something below p is in the set.
-func (s pathSet) reachesBelow(p string) bool {
-	prefix := strings.TrimSuffix(p, "/") + "/"
-	i := sort.SearchStrings(s.sorted, prefix)
-	return i < len(s.sorted) && strings.HasPrefix(s.sorted[i], prefix)
-}
+func (s pathSet) reachesBelow(p string) bool { return len(s.below(p)) > 0 }
 
 // staged says whether the layer says something at the node; with open, also
 // whether some process may be about to write there. Called with mu held.

@@ -173,6 +173,9 @@ func (o *Overlay) dropOrphans() error {
 func (o *Overlay) giveWay(theirs pathSet) error {
 	for _, l := range o.layers {
 		var rs []record
+		if len(l.root.children) == 0 {
+			continue
+		}
 		for _, p := range theirs.sorted {
 			n, _, err := l.root.resolve(p)
 			if err == nil && n != nil && n.kind == dirNode && !overlap(o.layers, p, true) {

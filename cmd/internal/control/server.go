@@ -157,7 +157,7 @@ func (s *Server) commit(r *http.Request) (Commits, error) {
 	policy := s.Stage.OnConflict()
 	if req.OnConflict != "" {
 		if policy, err = staging.ParsePolicy(req.OnConflict); err != nil {
-			return nil, &Error{"on_conflict: " + err.Error(), ExitUsage}
+			return nil, &Error{"policy for conflicts: " + err.Error(), ExitUsage}
 		}
 	}
 	out := Commits{}
